@@ -271,8 +271,10 @@ def _show(result: Result, as_json: bool) -> None:
             click.echo(json.dumps(result, default=str))
         else:
             from serving.commands.console import show
+            from serving.commands.telling.results import PRESENTATIONS
 
-            show(result)
+            words = click.get_current_context().command_path.partition(" ")[2]
+            show(result, PRESENTATIONS.get(words))
         sys.stdout.flush()
     except BrokenPipeError:
         raise

@@ -205,7 +205,7 @@ def test_check_names_file_line_and_what_was_meant(
 @pytest.mark.parametrize(
     ("arguments", "stdin", "message"),
     [
-        (("pause", "nothing-like-it"), None, "has no such action"),
+        (("pause", "tv-bundel"), None, "the release that serves has no tv-bundel; did you mean tv-bundle?"),
         (("rollback", "sha256:00"), None, "never released"),
         (("rollback",), None, "no earlier release"),
         (("erase", "stranger", "--yes"), None, "nothing is held"),

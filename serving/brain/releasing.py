@@ -227,7 +227,7 @@ def pause(
         active = ledger.active(environment)
         actions = {} if active is None else _stored(ledger, active).actions
         if action not in actions:
-            raise NotFound("action", f"the release that serves has no such action{did_you_mean(action, actions)}")
+            raise NotFound("action", f"the release that serves has no {action}{did_you_mean(action, actions)}")
         if resume:
             ledger.served.resume(Door(ledger, environment, _person(by), reason).for_resuming(action))
         else:

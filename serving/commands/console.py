@@ -3,37 +3,72 @@
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from serving.commands.presentation.cells import INTERVAL, MOST, cell, is_records
+from serving.commands.presentation.results import Presentation
+
 _CONSOLE = Console()
-INTERVAL = {"value", "low", "high"}
-"""The keys of a figure with its interval."""
 
 
-def show(result: dict[str, Any]) -> None:
-    """Print a line per key and value, lists of records as tables, and the keys of empty lists in one line."""
-    for key, value in result.items():
-        if _records(value):
-            _show_table(key, value)
+def show(result: dict[str, Any], presentation: Presentation | None = None) -> None:
+    """Print sentences about the result, then the rest of it: a line per key, tables of records, and what is empty.
+
+    The last line says what to do next, if there is something.
+    """
+    presentation = presentation or Presentation()
+    for line in presentation.lines(result):
+        _print(escape(line))
+    hidden = presentation.without | {name for name in ("next",) if result.get(name) is None}
+    rest = {key: value for key, value in presentation.rest(result).items() if key not in hidden}
+    for key, value in rest.items():
+        if is_records(value):
+            _show_table(key, list(value))
         elif isinstance(value, dict):
-            _CONSOLE.print(f"[bold]{_words(key)}[/bold]")
-            for name, entry in value.items():
-                _CONSOLE.print(f"  {_words(name)}: {_cell(entry)}", highlight=False, soft_wrap=True)
-        elif value != []:
-            _CONSOLE.print(f"[bold]{_words(key)}[/bold]: {_cell(value)}", highlight=False, soft_wrap=True)
-    if empty := [_words(key) for key, value in result.items() if value == []]:
+            _show_record(key, value)
+        elif value not in ([], ()):
+            _print(f"[bold]{_words(key)}[/bold]: {_cell(value, key)}")
+    if empty := [_words(key) for key, value in rest.items() if value in ([], ())]:
         _CONSOLE.print(f"[bold]none[/bold]: {', '.join(empty)}", highlight=False)
+    if then := presentation.then(result):
+        _print(f"[bold]next[/bold]: {escape(then)}")
+
+
+def _print(line: str) -> None:
+    _CONSOLE.print(line, highlight=False, soft_wrap=True)
+
+
+def _show_record(title: str, record: dict[str, Any]) -> None:
+    _CONSOLE.print(f"[bold]{_words(title)}[/bold]")
+    for name, entry in list(record.items())[:MOST]:
+        _print(f"  {_words(name)}: {_cell(entry, name)}")
+    _say_more(len(record), "")
 
 
 def _show_table(title: str, rows: list[dict[str, Any]]) -> None:
-    """Print the table with as many columns, from the first, as fit the terminal; name the others."""
+    """Print the first rows, with as many columns, from the first, as fit the terminal; say what else there is."""
     columns = [c for c, value in rows[0].items() if not isinstance(value, dict) or value.keys() == INTERVAL]
+    empty = [c for c in columns if all(row.get(c) in (None, "", []) for row in rows)]
+    columns = [c for c in columns if c not in empty] or columns[:1]
     shown = len(columns)
     while shown > 1 and _width(_table(title, rows, columns[:shown])) > _CONSOLE.width:
         shown -= 1
     _CONSOLE.print(_table(title, rows, columns[:shown]))
+    _say_more(len(rows), ", with --json")
     if shown < len(columns):
-        _CONSOLE.print(f"  [dim]and with --json: {', '.join(map(_words, columns[shown:]))}[/dim]", highlight=False)
+        _say("and with --json", columns[shown:])
+    if empty := [c for c in empty if c not in columns]:
+        _say("none", empty)
+
+
+def _say(what: str, keys: list[str]) -> None:
+    _CONSOLE.print(f"  [dim]{what}: {', '.join(map(_words, keys))}[/dim]", highlight=False)
+
+
+def _say_more(count: int, where: str) -> None:
+    if count > MOST:
+        _CONSOLE.print(f"  [dim]and {count - MOST} more{where}[/dim]", highlight=False)
 
 
 def _width(table: Table) -> int:
@@ -43,26 +78,13 @@ def _width(table: Table) -> int:
 
 def _table(title: str, rows: list[dict[str, Any]], columns: list[str]) -> Table:
     table = Table(*map(_words, columns), title=_words(title), title_justify="left", title_style="bold")
-    for row in rows:
-        table.add_row(*(_cell(row.get(c)) for c in columns))
+    for row in rows[:MOST]:
+        table.add_row(*(_cell(row.get(c), c) for c in columns))
     return table
 
 
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, dict) and value.keys() == INTERVAL:
-        figure, low, high = (_cell(v) for v in value.values())
-        return figure if value["low"] is None else f"{figure} ({low} to {high})"
-    if _records(value):
-        return f"{len(value)}, with --json"
-    if isinstance(value, list):
-        return ", ".join(_cell(v) for v in value) or "none"
-    return "none" if value is None else str(value).replace("[", "\\[")
-
-
-def _records(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+def _cell(value: Any, key: str) -> str:
+    return escape(cell(value, key))
 
 
 def _words(key: str) -> str:

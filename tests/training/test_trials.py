@@ -270,7 +270,7 @@ def test_a_trial_that_makes_no_sense_is_refused(registry: Registry, tmp_path: Pa
     with pytest.raises(Refused, match="no challenger"):
         begin(Registry(tmp_path), None, 0.5, NOW_US)
     models = on_trial(registry)
-    with pytest.raises(Refused, match="is the champion"):
+    with pytest.raises(Refused, match="decides already: train a challenger"):
         begin(models, 1, 0.5, NOW_US)
     with pytest.raises(Refused, match=r"between 0 \(in shadow\) and 0.9"):
         begin(models, 2, 1.0, NOW_US)

@@ -85,9 +85,11 @@ def begin(
         raise Refused("a trial's share lies between 0 (in shadow) and 0.9, so that there is a champion to compare with")
     chosen = version if version is not None else registry.alias_version(PROPENSITY, "challenger")
     if chosen is None:
-        raise Refused(f"{PROPENSITY} has no challenger: train one, or name a version")
+        raise Refused("there is no challenger to try: train one with `brain train`, or name a version")
     if chosen == registry.lineup(PROPENSITY).champion:
-        raise Refused(f"{PROPENSITY}@{chosen} is the champion, there is nothing to try")
+        raise Refused(
+            f"{PROPENSITY}@{chosen} decides already: train a challenger with `brain train`, or name another version"
+        )
     trial = Trial(chosen, share, now_us, f"{PROPENSITY}@{chosen}/{now_us}")
     registry.set_trial(PROPENSITY, trial, permit(chosen) if share and permit is not None else None)
     registry.set_alias(PROPENSITY, "challenger", chosen)
@@ -112,10 +114,16 @@ def assess(context: LearningContext, now_us: int) -> tuple[Verdict, Result]:
     log, registry, release, rules = context.log, context.registry, context.release, context.rules
     lineup = registry.lineup(PROPENSITY)
     if lineup.trial is None:
-        ended = last_rollback(registry, registry.alias_version(PROPENSITY, "challenger"))
-        raise Refused(f"no challenger is on trial: begin one with `brain trial`{ended and '; '}{ended}")
+        version = registry.alias_version(PROPENSITY, "challenger")
+        ended = last_rollback(registry, version)
+        step = "brain train" if version in (None, lineup.champion) else "brain trial --share 0.5"
+        raise Refused(f"no challenger is on trial: the next step is `{step}`{ended and '; '}{ended}")
     challenger = propensity_name(lineup.trial.version)
-    summary: Result = {"model": challenger, "stage": stage_of(lineup.trial), "share": lineup.trial.share}
+    summary: Result = {
+        "model": challenger,
+        "stage": stage_of(lineup.trial),
+        "share": lineup.trial.share,
+    }
     latency = _latency(registry, lineup)
     if lineup.trial.share == 0.0:
         n_shadow = int(log.query(_IN_SHADOW.format(challenger=challenger), release)["n"][0].as_py())

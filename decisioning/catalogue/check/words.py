@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -40,7 +40,7 @@ _EXAMPLES = {
     "field": "field: page",
     "fields": "fields: [{name: page, dtype: string}]",
     "factor": "factor: 1.5",
-    "from": 'from: "21:00"',
+    "from": "from: 2026-12-01",
     "frozen": 'frozen: "kept until the audit of June"',
     "gamma": "gamma: 200",
     "gap_min": "gap_min: 30",
@@ -53,7 +53,7 @@ _EXAMPLES = {
     "kind": "kind: hardship",
     "launch": "launch: {days: 30, give_up: 0.35}",
     "level": "level: eligibility",
-    "lever": "lever: 1.0",
+    "lever": "lever: [{factor: 1.2, from: 2026-12-01, until: 2027-01-01}]",
     "limit": "limit: 1",
     "locales": "locales: [nl, en]",
     "max": "max: 100",
@@ -72,6 +72,7 @@ _EXAMPLES = {
     "prior": "prior: 0.03",
     "purpose": "purpose: service",
     "purposes": "purposes: [service]",
+    "quiet_hours.from": 'from: "21:00"',
     "quiet_hours": 'quiet_hours: {from: "21:00", to: "08:00"}',
     "reservation_s": "reservation_s: 3600",
     "retention_days": "retention_days: 30",
@@ -87,6 +88,7 @@ _EXAMPLES = {
     "tone": "tone: calm",
     "treatments": "treatments: [{id: web, channel: web, placements: [hero], content_ref: cms/1}]",
     "typical": "typical: 120",
+    "until": "until: 2027-01-01",
     "value": "value: 120",
     "values": "values: [monthly, yearly]",
     "when": 'when: "age < 18"',
@@ -141,18 +143,25 @@ def _describe(model: type[BaseModel], error: ErrorDetails, node: YamlNode) -> tu
     """Return the message for one error, and what to write instead."""
     loc = error["loc"]
     if error["type"] == "missing":
-        return f"`{loc[-1]}` is missing", f"add `{_EXAMPLES.get(str(loc[-1])) or f'{loc[-1]}: …'}`"
+        return f"`{loc[-1]}` is missing", f"add `{_example(loc) or f'{loc[-1]}: …'}`"
     if error["type"] == "extra_forbidden":
         return f"unknown key `{shorten(str(loc[-1]))}`", hint(str(loc[-1]), keys_at(model, loc[:-1]))
     path = loc[:-2] if loc[-1:] == ("[key]",) else loc  # a wrong key is reported for its mapping
-    name = next((step for step in reversed(node.known_part(path)) if isinstance(step, str)), "")
-    subject, example = f"`{shorten(name)}` " if name else "", _EXAMPLES.get(name)
+    known = node.known_part(path)
+    name = next((step for step in reversed(known) if isinstance(step, str)), "")
+    subject, example = f"`{shorten(name)}` " if name else "", _example(known)
     if error["type"] in _TYPE_PHRASES:
         message = f"{subject}must be {_TYPE_PHRASES[error['type']]}, not {_quoted(error['input'])}"
         if keys := "" if example else ", ".join(f"`{key}`" for key in keys_at(model, loc)):
             return message, f"write `key: value`, with keys among {keys}"
         return message, _type_suggestion(error["type"], error["input"], example)
     return _describe_value(subject, error, error.get("ctx", {}), example)
+
+
+def _example(loc: Sequence[str | int]) -> str | None:
+    """Return what to write for the last key of a path; the same key may mean a time of day or a date."""
+    keys = [step for step in loc if isinstance(step, str)]
+    return _EXAMPLES.get(".".join(keys[-2:])) or _EXAMPLES.get(keys[-1]) if keys else None
 
 
 def _describe_value(
@@ -193,7 +202,7 @@ def _type_suggestion(kind: str, value: object, example: str | None) -> str | Non
         return "write `false`, in lower case and without quotes"
     if kind == "string_type" and isinstance(value, bool | int | float):
         return f'put it in quotes: "{_quoted(value).strip("`")}"'
-    if kind == "tuple_type" and isinstance(value, str):
+    if kind == "tuple_type" and isinstance(value, str) and "[{" not in (example or ""):
         return f"write `[{shorten(value)}]`"
     if kind in ("float_type", "int_type") and isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?", value):
         return f"write {value} without quotes"

@@ -58,7 +58,13 @@ def list_releases(workspace: Workspace) -> dict[str, Any]:
     return {
         "environment": environment,
         "releases": [
-            {"release": a.release, "at": iso(a.at_us), "by": a.by, **grounds_of(a.release, environment, steps)}
+            {
+                "release": a.release,
+                "current": a is activations[-1],
+                "at": iso(a.at_us),
+                "by": a.by,
+                **grounds_of(a.release, environment, steps),
+            }
             for a in activations
         ],
         "proposed": proposed,
