@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from serving.commands.presentation.cells import INTERVAL, MOST, cell, is_records
-from serving.commands.presentation.results import Presentation
+from serving.commands.telling.cells import INTERVAL, MOST, cell, is_records
+from serving.commands.telling.results import Presentation
 
 _CONSOLE = Console()
 

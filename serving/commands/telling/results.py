@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from serving.commands.presentation.cells import cell, euros, folded, number, percentage
+from serving.commands.telling.cells import cell, euros, folded, number, percentage
 
 Json = dict[str, Any]
 _NEEDED = ("needed_customers", "needed_effective_rows", "rows", "held_out_rows", "decisions", "customers")
