@@ -1,5 +1,6 @@
 """Imports a company's own files into profile, catalogue and ledger, as a mapping file describes."""
 
+from features.importing.batches.requests import RequestRows, read_requests
 from features.importing.checking import checked_catalogue
 from features.importing.counts import as_tables
 from features.importing.generate import catalogue_files
@@ -8,7 +9,6 @@ from features.importing.plan import ImportPlan, Progress, assign_paths, make_pla
 from features.importing.profile import ProfileImportResult, import_profile
 from features.importing.reading import MappingSource, read_mapping
 from features.importing.recipes import open_mapping, recipe_names
-from features.importing.requests import RequestRows, read_requests
 from features.importing.write import ImportResult, write
 
 __all__ = [
