@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from decisioning.catalogue.files import pack
 from decisioning.catalogue.release import Release
@@ -17,7 +18,7 @@ from decisioning.facts.standing import Consent, Standing
 from features.decisions.log import DecisionLog
 from features.ledger import Entry, Ledger
 from tests.training.decided import CATALOGUE, DAY_US, THEN_US
-from training.evaluation.lift import lift, mismatched_arms
+from training.evaluation.lift import MISMATCH, lift, mismatched_arms, size_probability
 from training.evaluation.mean_difference import Totals, difference
 from training.fitting.intervals import ConfidenceInterval
 from training.model.frame import Floats, Ints
@@ -94,6 +95,15 @@ def test_the_difference_of_two_shares_is_the_published_one() -> None:
     told = difference(a, b)
     assert told.value == pytest.approx(0.2)
     assert (told.low, told.high) == pytest.approx((0.0524, 0.3339), abs=5e-5)  # Newcombe 1998, table II, method 10
+
+
+@pytest.mark.promise("arms.sizes")
+@pytest.mark.parametrize(("units", "share"), [(200, 0.02), (1_000, 0.01), (500, 0.25)])
+def test_an_arm_that_was_drawn_as_declared_is_called_wrong_no_more_often_than_stated(units: int, share: float) -> None:
+    """A normal curve in place of the binomial one calls two and a half times as many arms of 4 expected units wrong."""
+    sizes = np.arange(units + 1)
+    wrong = [n for n in sizes.tolist() if (size_probability(n, units, share) or 0.0) < MISMATCH]
+    assert 0.2 * MISMATCH < float(binom.pmf(wrong, units, share).sum()) <= MISMATCH
 
 
 def test_where_nobody_of_an_arm_bought_its_limits_are_those_of_its_size() -> None:

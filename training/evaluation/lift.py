@@ -9,12 +9,12 @@ and the customer that they are have been one person all along.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import erfc, sqrt
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy.special import bdtr, bdtrc
 
 from decisioning.catalogue.release import Release
 from decisioning.deciding.arms import NBA
@@ -169,7 +169,7 @@ def _row(name: str, share: float, earnings: Mapping[str, _Earnings], total: int)
     """Return the figures of one arm, with its lift if there is one; `total`: units of all arms."""
     arm, nba = earnings.get(name), earnings.get(NBA)
     n = len(arm.eur) if arm else 0
-    row: dict[str, Any] = {"arm": name, "share": share, "units": n, "mismatch": _mismatch(n, total, share)}
+    row: dict[str, Any] = {"arm": name, "share": share, "units": n, "mismatch": size_probability(n, total, share)}
     row |= {"customers": arm.customers if arm else 0, "buying_units": int(arm.buying) if arm else 0}
     row |= {"mean_eur": arm.eur.mean if arm else None, "mean_sales": arm.sales.mean if arm else None}
     why = _why_not(name, earnings)
@@ -202,15 +202,14 @@ def _why_not(name: str, earnings: Mapping[str, _Earnings]) -> str | None:
     return None
 
 
-def _mismatch(n: int, total: int, share: float) -> float | None:
-    """Return the probability that an arm's size deviates so far from its share (normal, two-sided).
+def size_probability(n: int, total: int, share: float) -> float | None:
+    """Return the probability that an arm's size deviates so far from its share (binomial, twice the smaller tail).
 
     None if nobody was drawn, or the share is 0 or 1.
     """
     if not total or not 0.0 < share < 1.0:
         return None
-    z = abs(n - total * share) / sqrt(total * share * (1.0 - share))
-    return erfc(z / sqrt(2.0))
+    return min(1.0, 2.0 * float(min(bdtr(n, total, share), bdtrc(n - 1, total, share))))
 
 
 def mismatched_arms(rows: Sequence[Mapping[str, Any]]) -> list[str]:

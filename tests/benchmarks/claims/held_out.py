@@ -1,4 +1,4 @@
-"""What a card claims of rows that its model never saw: how well it ranks, and how many of them are positive."""
+"""What a card claims of rows that its model never saw, and what trees claim that serve: that they predict better."""
 
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -16,7 +16,9 @@ from training.model.model import PropensityModel
 from training.reporting.cards import average_propensity
 from training.reporting.held_out import auc_figure, held_out_figures, rate_figure
 
-ROWS, NEW_ROWS = 20_000, 40_000
+ROWS, NEW_ROWS, ROWS_OF_TREES = 20_000, 40_000, 6_000
+BY_CHANCE = 0.16
+"""Trees serve once they predict better by a standard error, which chance alone does this often."""
 RECIPE, BASE = Recipe(forget=False), Recipe(growth=None, forget=False)
 
 
@@ -41,6 +43,16 @@ def _auc_of_strangers(model: PropensityModel, rng: np.random.Generator, slope: f
     """Return the AUC of a model for customers who are new."""
     new = rows_of(rng, "independent rows", NEW_ROWS, slope)
     return auc(new.label, propensities(model, new))
+
+
+def trees(seed: int, world: str, steps: float, clustered: bool = True) -> Told:
+    """Return whether trees serve; where there are no `steps` they can only know customers by heart.
+
+    :param clustered: False parts rows as if no two were of the same customer
+    """
+    data = rows_of(np.random.default_rng(seed), world, ROWS_OF_TREES, steps=steps)
+    served = fit(data if clustered else as_strangers(data), RECIPE).forests[0] is not None
+    return Told(steps, steps * served, false_claim=None if steps else served, found=served if steps else None)
 
 
 def propensity(seed: int, world: str, clustered: bool = True) -> Told:
@@ -92,6 +104,11 @@ def _cases() -> tuple[Case, ...]:
     return (
         *(Case("AUC of a card", f"no skill, {w}", partial(ranking, world=w, slope=0.0), 400, 0.025) for w in worlds),
         *(Case("AUC of a card", f"skill, {w}", partial(ranking, world=w, slope=0.7), 400, 0.025) for w in worlds),
+        *(
+            Case("trees", f"{what}, {w}", partial(trees, world=w, steps=steps), 200, BY_CHANCE)
+            for what, steps in (("features are noise", 0.0), ("steps that they alone learn", 0.7))
+            for w in worlds
+        ),
         *(Case("propensity of a card", w, partial(propensity, world=w), 400) for w in worlds),
         *(Case("rate of a card", w, partial(rate, world=w)) for w in worlds),
         *(Case("calibration of a card", w, partial(calibrated, world=w)) for w in worlds),

@@ -11,7 +11,7 @@ from decisioning.catalogue.release import Release
 from tests.benchmarks.claims.figures import Case, Told
 from tests.benchmarks.claims.labels import logged
 from tests.training.decided import CATALOGUE, DAY_US, THEN_US
-from training.evaluation.lift import MIN_BUYING, lift_told
+from training.evaluation.lift import MIN_BUYING, MISMATCH, lift_told, mismatched_arms, size_probability
 from training.evaluation.mean_difference import Totals, difference
 
 TYPICAL_EUR, SHARE = 20.0, 0.25
@@ -53,6 +53,14 @@ def arms(
         return Told(truth, false_claim=False, found=False if lift else None)
     gain = difference(nba, arm)
     return Told(truth, gain.value, gain.low, gain.high, gain.low > truth, gain.low > 0.0 if lift else None)
+
+
+def size(seed: int, units: int, declared: float, real: float) -> Told:
+    """Return whether a report calls the size of an arm wrong; `units` are of all arms."""
+    n = int(np.random.default_rng(seed).binomial(units, real))
+    off = bool(mismatched_arms([{"arm": "holdout", "mismatch": size_probability(n, units, declared)}]))
+    wrong = real != declared
+    return Told(real, n / units, false_claim=None if wrong else off, found=off if wrong else None)
 
 
 def without_account(rng: np.random.Generator, customers: int) -> Entries:
@@ -107,6 +115,10 @@ def kept(seed: int, world: Callable[..., Entries], unit: str, customers: int = 1
     return Told(0.0, row["lift_eur"], low, high, low > 0.0 or high < 0.0)
 
 
+def _size(world: str, runs: int = 20_000, **of: Any) -> Case:
+    return Case("share of an arm", world, partial(size, **of), runs, MISMATCH)
+
+
 def _arms(world: str, runs: int = 2_000, **of: Any) -> Case:
     return Case("lift", world, partial(arms, **of), runs, 0.025, (0.93, 0.975))
 
@@ -128,4 +140,8 @@ CASES = (
         (0.85, 1.0),
     ),
     Case("lift", "visitors who log in", partial(kept, world=logging_in, unit="person"), 40, 0.05, (0.85, 1.0)),
+    _size("as declared, 2% of 200", units=200, declared=0.02, real=0.02),
+    _size("as declared, 2% of 20,000", units=20_000, declared=0.02, real=0.02),
+    _size("as declared, 25% of 10,000", units=10_000, declared=0.25, real=0.25),
+    _size("22% of a declared 25% of 10,000", 2_000, units=10_000, declared=0.25, real=0.22),
 )

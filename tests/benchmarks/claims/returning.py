@@ -14,17 +14,20 @@ KINDS["heavy-tailed visits"] = ("heavy", 8.4)
 FEATURES = 6
 
 
-def rows_of(rng: np.random.Generator, world: str, n: int, slope: float = 0.0, spread: float = 1.0) -> TrainingSet:
+def rows_of(
+    rng: np.random.Generator, world: str, n: int, slope: float = 0.0, spread: float = 1.0, steps: float = 0.0
+) -> TrainingSet:
     """Return about n rows of one action and of customers whose features never change, spread over time.
 
     :param slope: of the logit on the first feature; the others are noise
     :param spread: the standard deviation of what is peculiar to a customer, in logits
+    :param steps: of the logit, up or down by whether the first two features have the same sign, as trees alone learn
     """
     kind, mean = KINDS[world]
     customers = max(round(n / mean), 2)
     unit = visits(rng, kind, customers)
     x = rng.normal(size=(customers, FEATURES))
-    logit = -1.5 + slope * x[:, 0] + spread * rng.normal(size=customers)
+    logit = -1.5 + slope * x[:, 0] + steps * np.sign(x[:, 0] * x[:, 1]) + spread * rng.normal(size=customers)
     return _labelled(rng, x[unit], logit[unit], unit)
 
 

@@ -57,5 +57,5 @@ CASES = (
     Case(
         "value from a ledger", "half delivered", partial(value, by=EXPLORING, delivered=0.5), 40, coverage=(0.85, 1.0)
     ),
-    Case("value from a ledger", "windows of 7 and 90 days", AFTER_120_DAYS, 40, coverage=(0.85, 1.0)),
+    Case("value from a ledger", "windows of 7 and 90 days", AFTER_120_DAYS, 400),
 )
