@@ -161,3 +161,4 @@ def test_choices_whose_records_do_not_tell_the_odds_are_left_out_and_counted(led
     data = read(ledger, tmp_path / "log")
     assert not data.usable.any()
     assert f"{PEOPLE} choices are left out" in data.said
+    assert data.said.endswith("decisions from before record format 5 (December 2026) never do.")

@@ -1,5 +1,6 @@
 """The report: lift over control groups, drift, customers served badly; the page and tables hold nobody's id."""
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from features.ledger import Entry, Ledger
 from tests.training.decided import CATALOGUE, DAY_US, THEN_US
 from training.evaluation.lift import lift, mismatched_arms
 from training.evaluation.metrics import wilson
+from training.learning.fairness import fairness_said
 from training.reporting.monitoring import drift, one_decision_each, watch
 from training.reporting.page import write_page
 from training.reporting.pdstools import MODELS, PREDICTORS, write_tables
@@ -156,6 +158,22 @@ def test_every_section_of_the_report(log: DecisionLog) -> None:
     assert report["under_served"]["rate"] == pytest.approx(0.5, abs=0.08)
     assert {r["reason"] for r in report["empty"]} >= {"shown", "all_withheld"}
     assert len(report["calibration"]) >= 1
+
+
+@pytest.mark.promise("claims.rest-on")
+def test_sections_say_in_a_sentence_whose_figures_they_are_and_what_is_left_out(log: DecisionLog) -> None:
+    report: dict[str, Any] = watch(log, RELEASE, NOW_US)
+    sentences = [report[f"{name}_said"] for name in ("actions", "drift", "calibration", "annoyed")]
+    for said in (*sentences, fairness_said(log, RELEASE, NOW_US)):
+        assert re.search("customers? or accounts?", said)
+        assert "left out" in said
+        assert said.count(".") == 1
+    offers = sum(b["rows"] for b in report["calibration"])
+    assert f" {offers} offers to " in report["calibration_said"]
+    nba = next(r["customers"] for r in report["arms"] if r["arm"] == NBA)
+    assert f"the {nba} customers or accounts" in fairness_said(log, RELEASE, NOW_US)
+    before = watch(log, RELEASE, THEN_US - 100 * DAY_US)
+    assert before["drift_said"].startswith("Nothing is said:")
 
 
 @pytest.mark.promise("serving.reports-name-nobody")

@@ -76,6 +76,8 @@ def test_values_have_intervals_and_no_winner_is_claimed(hillstrom: Imported) -> 
     assert moved["mens-email"]["low"] < 0.0766 < moved["mens-email"]["high"]
     assert moved["womens-email"]["low"] > 0.0
     assert last_rankings(hillstrom.data)["rankings"] == result["rankings"]
+    assert result["uplift_said"].startswith("Effects rest on ")
+    assert f" of {result['customers']} customers; a customer, or the account of several," in result["rests_on"]
 
 
 @pytest.fixture(scope="module")

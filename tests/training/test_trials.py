@@ -67,6 +67,8 @@ def test_what_is_better_and_does_no_harm_is_promoted(ledger: Ledger, registry: R
     action, guards, summary = judged(context)
     assert action == "promote", guards
     assert summary["decisions"] == 1_500
+    assert "of 1500 decisions, and the customer or account is the unit" in summary["rests_on"]
+    assert "left out are 0 decisions whose window is open" in summary["rests_on"]
     assert 0.5 < summary["value"]["low"] < 2.5 < summary["value"]["high"], "each sale is worth ten euros"
     assert {"complaints", "opt-outs", "calibration", "latency"} <= guards.keys()
     promoted = promote(context, NOW_US)

@@ -66,7 +66,10 @@ class Contrasts:
         rest = f"Effects rest on {np.count_nonzero(evidence)} choices that chance made for {customers} customers."
         if not untold:
             return rest
-        return f"{rest} {untold} choices are left out, because their records do not tell the odds of each action."
+        return (
+            f"{rest} {untold} choices are left out, because their records do not tell the odds of each action: "
+            "decisions from before record format 5 (December 2026) never do."
+        )
 
     def split(self, share: float, seed: int) -> tuple["Contrasts", "Contrasts"]:
         """Return two disjoint random parts, the first with about `share` of the customers; no customer is in both."""

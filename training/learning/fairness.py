@@ -22,12 +22,6 @@ FEWEST_CUSTOMERS = 50
 """Nothing is said of a group unless it and everybody else are worth at least this many customers who come equally
 often."""
 
-FAIRNESS_SAID = (
-    f"Intervals are over customers or accounts, of the decisions of {FAIR_DAYS} days; left out are decisions whose "
-    "group is not known, and a group has no interval while it or the others are worth fewer than "
-    f"{FEWEST_CUSTOMERS} customers who come equally often."
-)
-
 _GROUPS = """
 SELECT part, unit, count(*) AS decisions, count(*) FILTER (shown) AS shown,
   count(*) FILTER (label IS NOT NULL) AS labelled, count(*) FILTER (label) AS succeeded
@@ -37,6 +31,10 @@ FROM (SELECT _decision, any_value("{feature}")::VARCHAR AS part, any_value(_cust
   WHERE _source = 'decision' AND _arm = 'nba' AND _at_us >= {since_us} {condition} GROUP BY _decision)
 WHERE part IS NOT NULL GROUP BY part, unit ORDER BY part, unit
 """  # names of features and models follow patterns that hold no quotes
+_CUSTOMERS = """
+SELECT count(DISTINCT _customer) AS n FROM log JOIN units USING (_stream)
+WHERE _source = 'decision' AND _arm = 'nba' AND _at_us >= {since_us}
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +70,16 @@ def fairness_guards(
             tally = _tally(table, rows, hits)
             guards += group_guards(f"fairness.{issue}.{rate}.{feature}", tally, always=always)
     return guards
+
+
+def fairness_said(log: DecisionLog, release: Release, now_us: int) -> str:
+    """Return in one sentence whose decisions the guards of every model compare, and what is left out."""
+    customers = log.query(_CUSTOMERS.format(since_us=now_us - FAIR_DAYS * DAY_US), release)["n"][0].as_py()
+    return (
+        f"Intervals are over the {customers} customers or accounts of the decisions of {FAIR_DAYS} days; left out are "
+        "control groups and decisions whose group is not known, and a group has no interval while it or the others "
+        f"are worth fewer than {FEWEST_CUSTOMERS} customers who come equally often."
+    )
 
 
 def standing_guards(log: DecisionLog, release: Release, now_us: int, model: str) -> list[Guard]:

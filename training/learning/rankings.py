@@ -31,13 +31,8 @@ def compare_rankings(workspace_data: Path, data: Contrasts, question: Question, 
         result = evaluate_rankings(learn, held_out, question, recipe, NOTHING)
     except Refused as refused:
         result = {"rankings": [], "uplift_gains": False, "uplift_why": str(refused), "uplift": []}
-    saved = {
-        "evaluated_at": iso(now_us),
-        "reward": question.reward,
-        "choices": len(held_out),
-        "uplift_said": held_out.said,
-        **result,
-    }
+    result["uplift_said"] = held_out.said
+    saved = {"evaluated_at": iso(now_us), "reward": question.reward, "choices": len(held_out), **result}
     replace_file(workspace_data / RANKINGS, lambda half: half.write_text(json.dumps(saved)))
     return result
 

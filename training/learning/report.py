@@ -8,7 +8,7 @@ from decisioning.errors import NotFound, Refused
 from decisioning.times import iso
 from features.approvals.door import gone_round
 from training.learning.context import LearningContext
-from training.learning.fairness import FAIRNESS_SAID, fairness_guards
+from training.learning.fairness import fairness_guards, fairness_said
 from training.learning.rankings import last_rankings
 from training.learning.trials import assess
 from training.registry import PROPENSITY, Registry, propensity_name
@@ -28,7 +28,7 @@ def report(context: LearningContext, now_us: int, page: Path) -> Result:
         "model": propensity_name(champion),
         **watch(log, release, now_us),
         "fairness": [asdict(g) for g in fairness_guards(log, release, now_us)],
-        "fairness_said": FAIRNESS_SAID,
+        "fairness_said": fairness_said(log, release, now_us),
         **_trial(context, now_us),
         **_rankings(context),
         **_card(context.registry, champion),
@@ -41,7 +41,8 @@ def _trial(context: LearningContext, now_us: int) -> dict[str, Any]:
     if context.registry.lineup(PROPENSITY).trial is None:
         return {}
     verdict, summary = assess(context, now_us)
-    return {"trial": [{**summary, "verdict": verdict.action, "why": verdict.why}]}
+    said = summary.pop("rests_on", None)  # in shadow there is no figure
+    return {"trial": [{**summary, "verdict": verdict.action, "why": verdict.why}], "trial_said": said}
 
 
 def _rankings(context: LearningContext) -> dict[str, Any]:

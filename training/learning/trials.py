@@ -163,10 +163,16 @@ def outcomes_of(decisions: pa.Table, trial: Trial) -> TrialOutcomes:
 
 
 def _counts(decisions: pa.Table, closed: pa.Table) -> Result:
+    still_open, customers = len(decisions) - len(closed), len(pc.unique(decisions["unit"]))
     return {
         "decisions": len(closed),
-        "open": len(decisions) - len(closed),
-        "customers": len(pc.unique(decisions["unit"])),
+        "open": still_open,
+        "customers": customers,
+        "rests_on": (
+            f"The difference is per decision, of {len(closed)} decisions, and the customer or account is the unit of "
+            f"its interval, {customers} in all; left out are {still_open} decisions whose window is open, control "
+            "groups, and decisions whose model was not drawn in this trial."
+        ),
     }
 
 

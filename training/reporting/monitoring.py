@@ -65,6 +65,11 @@ SELECT action, treatment, channel, sum(n)::BIGINT AS reached, count(*) AS custom
 FROM per_unit GROUP BY action, treatment, channel HAVING annoyed > 0
 ORDER BY annoyed / reached DESC, annoyed DESC, action, treatment, channel LIMIT 20
 """  # noqa: S608
+_ANNOYS_SAID = (
+    "Rates are per offer that reached somebody, and the unit of their intervals is the customer or account, whose "
+    "number stands beside them; left out are offers that nobody told to have been reached, what annoyed nobody, and "
+    "all but the 20 highest rates."
+)
 _SEGMENTS = """
 SELECT {segment}::VARCHAR AS part, count(*) AS decisions, avg(sell::INT) AS sell,
   avg((help AND NOT sell)::INT) AS service, avg((NOT sell AND NOT help)::INT) AS nothing
@@ -101,6 +106,7 @@ def watch(log: DecisionLog, release: Release, now_us: int) -> dict[str, Any]:
         return rows
 
     actions, moved = [_action(row, release) for row in ask(_ACTIONS)], drift(log, release, now_us)
+    kept, kept_said = _calibration(log, release)
     return {
         "actions": actions,
         "actions_said": _said_of_actions(actions),
@@ -109,10 +115,12 @@ def watch(log: DecisionLog, release: Release, now_us: int) -> dict[str, Any]:
         "mismatched_arms": mismatched_arms(compared.rows),
         "drift": moved,
         "drift_said": _said_of_drift(moved),
-        "calibration": _calibration(log, release),
+        "calibration": kept,
+        "calibration_said": kept_said,
         "segments": _segments(ask, release),
         "under_served": _under_served(ask, release),
         "annoyed": [_with_rate(row, "annoyed", "reached") for row in ask(_ANNOYS)],
+        "annoyed_said": _ANNOYS_SAID,
         "empty": ask(_EMPTY),
         "exploration": exploration_costs(log, release, since_us),
     }
@@ -209,17 +217,22 @@ def _watched(release: Release) -> list[Feature]:
     return [f for f in features if f.dtype in ("float", "int", "bool", "enum")]
 
 
-def _calibration(log: DecisionLog, release: Release) -> Rows:
+def _calibration(log: DecisionLog, release: Release) -> tuple[Rows, str]:
+    """Return predicted and observed rates by bins, and in one sentence whose they are and what is left out."""
     rows = log.query(
         f"SELECT _label, _propensity, _customer FROM log JOIN units USING (_stream) WHERE {_OFFERS} "  # noqa: S608
         "AND _label IS NOT NULL AND _propensity IS NOT NULL ORDER BY _at_us, _id",
         release,
     )
     unit = unit_codes(rows["_customer"])
-    if units_with(np.ones(len(unit), dtype=np.bool_), unit) < _FEWEST:
-        return []
+    if (customers := units_with(np.ones(len(unit), dtype=np.bool_), unit)) < _FEWEST:
+        few = f"Nothing is said: {customers} customers or accounts have an offer whose window has closed"
+        return [], f"{few}, {_FEWEST} are needed."
     table = calibration_table(bools(rows["_label"]), floats(rows["_propensity"]), unit=unit)
-    return [asdict(b) for b in table]
+    return [asdict(b) for b in table], (
+        f"Rates are of {len(unit)} offers to {customers} customers or accounts, over whom their errors are; left out "
+        "are offers whose window is open, that nobody told to have been reached, or that no model scored."
+    )
 
 
 def _segments(ask: Callable[..., Rows], release: Release) -> Rows:
