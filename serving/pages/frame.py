@@ -21,7 +21,11 @@ def page(template: str, request: Request, status: int = 200, **about: Any) -> Re
 
 def refused_page(request: Request, status: int, title: str, detail: str) -> Response:
     """Return the page that says why a person does not get what they asked for."""
-    return page("refused.html", request, status, title=title, detail=detail)
+    return page("refused.html", request, status, title=_sentence(title), detail=f"{_sentence(detail).rstrip('.')}.")
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def wants_page(scope: Scope) -> bool:

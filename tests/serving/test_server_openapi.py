@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from serving.access.files import read_key_file
-from serving.problems import RETRY_AFTER_S, TOO_MANY
+from serving.problems import MALFORMED, MAX_BODY_BYTES, RETRY_AFTER_S, TOO_LARGE, TOO_MANY
 from serving.settings import Workspace
 from tests.serving.server import Server
 from tests.serving.test_keys import REACH, SCOPES, UNDESCRIBED
@@ -28,6 +28,7 @@ from tests.serving.test_keys import REACH, SCOPES, UNDESCRIBED
 pytestmark = [pytest.mark.server, pytest.mark.filterwarnings("ignore")]
 
 HALF_AN_HOUR_S = 30 * 60.0
+LONGEST_URL = 8_192
 REACHED_BY = {
     (method, route): set().union(*(scopes or SCOPES for m, r, _, scopes in REACH if (m, r) == (method, route)))
     for method, route, _, _ in REACH
@@ -67,7 +68,10 @@ class Caller:
         told = (method, route, scope, status, case.as_curl_command().replace(key or "-", "KEY"))
         assert status < 500, told
         _described(case, answer)
-        if (method, route) not in PUBLIC:
+        unseen = _refused_unseen(answer.request)
+        if unseen is not None:
+            assert status == unseen, told
+        elif (method, route) not in PUBLIC:
             if scope is None:
                 assert status == 401, told
             elif scope != "admin" and scope not in REACHED_BY[method, route]:
@@ -80,6 +84,14 @@ class Caller:
                 answer._content = b""  # read no more of it
             assert answer.content is not None
             return answer
+
+
+def _refused_unseen(sent: requests.PreparedRequest) -> int | None:
+    """Return the status of what HAProxy refuses for its size, whoever sends it; None if a replica sees the request."""
+    if len(sent.path_url) > LONGEST_URL:
+        return MALFORMED.status
+    body = sent.body.encode() if isinstance(sent.body, str) else sent.body or b""
+    return TOO_LARGE.status if len(body) > MAX_BODY_BYTES else None
 
 
 def _described(case: Case, answer: requests.Response) -> None:

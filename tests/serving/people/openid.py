@@ -27,7 +27,7 @@ class OpenId:
     """A provider with one person at the keyboard: `claims` are theirs, `lies` go into ID tokens in place of the truth.
 
     `is_down`: it answers nothing but 503. `allows` is False: the person is not let in. `is_signed_in`: it knows the
-    person, who is not asked again.
+    person, who is not asked again. `back` is the only place to which it sends a browser that it signed out.
     """
 
     def __init__(self, issuer: str) -> None:
@@ -37,6 +37,7 @@ class OpenId:
         self.key = self.signing_key = RSAKey.generate_key(2048, {"kid": "k-1", "use": "sig", "alg": "RS256"})
         self.is_down, self.allows, self.gives_refresh_tokens = False, True, True
         self.is_signed_in, self.has_sign_out = False, True
+        self.back = "http://localhost:8000/sign-out"
         self.requests: list[str] = []
         self._codes: dict[str, Json] = {}
         self._refresh_tokens: set[str] = set()
@@ -87,7 +88,7 @@ class OpenId:
         """Sign the person out; return where they go, which is a place that was told for it beforehand."""
         assert (query.pop("client_id"), query.pop("ui")) == (CLIENT, "en")
         assert query.keys() == {"post_logout_redirect_uri", "state"}
-        assert query["post_logout_redirect_uri"] == "http://localhost:8000/sign-out"
+        assert query["post_logout_redirect_uri"] == self.back
         self.is_signed_in = False
         self.revoke()
         return f"{query['post_logout_redirect_uri']}?{urlencode({'state': query['state']})}"

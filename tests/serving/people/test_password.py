@@ -87,7 +87,7 @@ def test_a_person_signs_in_works_and_signs_out(client: Client) -> None:
     assert session.endswith("; Path=/; HttpOnly; SameSite=Lax")
     assert reads(browser)
     status, _, text = browser.get("/metrics")
-    assert (status, "your scopes are agent; this needs operate" in text) == (403, True)
+    assert (status, "Your scopes are agent; this needs operate.</p>" in text) == (403, True)
     page = browser.get("/sign-in")[2]
     assert "north" in page
     assert "Ghent" in page
@@ -335,7 +335,7 @@ def test_a_write_carries_the_token_of_its_own_session(client: Client) -> None:
     assert browser.api("GET", "/v1/customers/c-1", sec_fetch_site="cross-site")[0] == 403
     assert browser.get("/sign-in", sec_fetch_site="cross-site")[0] == 200
     status, _, text = browser.post("/sign-out", {"csrf": other.csrf})
-    assert (status, "no token" in text) == (403, True)
+    assert (status, "No token" in text) == (403, True)
     assert browser.post("/sign-out", {})[0] == 403
     assert reads(browser)
     stale = Browser(client).post("/sign-in", {"name": "ann", "password": PASSWORD, "csrf": "x"})
