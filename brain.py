@@ -106,11 +106,11 @@ def population_options(function: Command) -> Command:
 
 
 @command(group=policies, stopped=ONLY_READS)
-@click.argument("before")
+@click.argument("before", default="current")
 @click.argument("after", default="files")
 @population_options
 def diff(workspace: Workspace, before: str, after: str, sample: int, personas: bool) -> Result:
-    """List every change between two releases (hashes or `files`), and who gains or loses actions by which gate."""
+    """List changes between two releases (hashes, `current`, `files`), and who gains or loses actions by which gate."""
     from serving.commands.releases import policy_changes
 
     return policy_changes.diff(workspace, before, after, sample, personas=personas)

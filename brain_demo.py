@@ -36,7 +36,7 @@ def demo(folder: Path, once: bool, customers: int, port: int | None) -> Result:
 
     check_machine(folder, DEMO_MB)
     if is_new or Registry(before.data).lineup(PROPENSITY).champion is None:
-        _build_demo(folder, customers)
+        build(folder, customers)
     STOP.says = None
     workspace = Workspace.open(folder)
     workspace = workspace.at_port(port) if port else workspace
@@ -52,8 +52,8 @@ def demo(folder: Path, once: bool, customers: int, port: int | None) -> Result:
     return serve_forever(workspace, on_ready=show, say=lambda line: click.echo(line, err=True))
 
 
-def _build_demo(folder: Path, customers: int) -> None:
-    """Make the demo workspace with the steps of a user: new, release, simulate, train, promote."""
+def build(folder: Path, customers: int) -> None:
+    """Make the demo workspace with the steps of a user, as far as they are not done: new, release, simulate, train."""
     from serving.brain import releasing
     from training.simulator import telecom
 

@@ -140,6 +140,23 @@ def test_a_customer_comes_is_decided_for_exported_and_forgotten(run: Run, tmp_pa
     assert {"release", "model", "actions"} <= answer(run("report", "--json")).keys()
 
 
+@pytest.mark.promise("releases.rollback")
+def test_a_release_is_named_by_the_beginning_of_its_hash(run: Run, tmp_path: Path) -> None:
+    shop = tmp_path / "shop"
+    run("new", str(shop), at=None)
+    first = answer(run("release", "--json", at=shop))["release"]
+    actions = shop / "catalogue" / "actions.yaml"
+    actions.write_text(actions.read_text().replace("prior: 0.3\n", "prior: 0.4\n"))
+    (change,) = answer(run("policies", "diff", "--json", at=shop))["changes"]
+    assert (change["before"], change["after"]) == (0.3, 0.4)
+    second = answer(run("release", "--json", at=shop))["release"]
+    rows = answer(run("releases", "--json", at=shop))["releases"]
+    assert [(r["release"], r["current"]) for r in rows] == [(first, False), (second, True)]
+    assert "names no release" in refused(run("rollback", "zzzz", at=shop))
+    assert "names no release" in refused(run("rollback", first[7:10], at=shop))
+    assert answer(run("rollback", first[7:19], "--json", at=shop))["release"] == first
+
+
 def test_an_action_is_paused_and_resumed(run: Run) -> None:
     assert answer(run("pause", "tv-bundle", "--json")) == {"action": "tv-bundle", "paused": True}
     assert answer(run("pause", "tv-bundle", "--resume", "--json")) == {"action": "tv-bundle", "paused": False}
@@ -206,7 +223,7 @@ def test_check_names_file_line_and_what_was_meant(
     ("arguments", "stdin", "message"),
     [
         (("pause", "tv-bundel"), None, "the release that serves has no tv-bundel; did you mean tv-bundle?"),
-        (("rollback", "sha256:00"), None, "never released"),
+        (("rollback", "sha256:00"), None, "names no release"),
         (("rollback",), None, "no earlier release"),
         (("erase", "stranger", "--yes"), None, "nothing is held"),
         (("promote",), None, "train one"),

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,15 @@ import pytest
 from click.testing import CliRunner
 
 import brain
+import brain_demo
 from decisioning.catalogue.files import load
 from serving.brain import releasing
 from serving.brain.runtime import Brain
+from serving.commands.releases import approving
 from serving.settings import Workspace
 from tests.promises import document as promises
 from tests.serving.workspaces import Client, Json
+from training.registry import PROPENSITY, Registry
 from training.simulator import telecom
 
 ROOT = Path(__file__).parents[1]
@@ -126,7 +130,7 @@ def steps_of_the_tour() -> Iterator[tuple[str, str]]:
 def test_the_tour_of_the_readme_is_as_it_says(demo: Client) -> None:
     answers: dict[str, Json] = {}
     for path, body in steps_of_the_tour():
-        offered = [o for p in answers.get("tour-1", {}).get("placements", ()) for o in p["offers"]]
+        offered = [o for p in answers.get("tour-2", {}).get("placements", ()) for o in p["offers"]]
         sent = json.loads(body.replace("OFFER_ID", offered[0]["offer_id"] if offered else "OFFER_ID"))
         status, answer = demo("POST", f"/v1/{path}", sent)
         assert status == 200, answer
@@ -134,15 +138,49 @@ def test_the_tour_of_the_readme_is_as_it_says(demo: Client) -> None:
     shown = {
         name: [o for p in a["placements"] for o in p["offers"]] for name, a in answers.items() if "placements" in a
     }
-    assert list(shown) == [f"tour-{n}" for n in range(1, 6)]
-    hero = shown["tour-1"][0]
+    assert list(shown) == [f"tour-{n}" for n in range(1, 7)]
+    assert shown["tour-1"] == []
+    hero = shown["tour-2"][0]
     assert (hero["action"], hero["issue"]) == ("tv-bundle", "grow")
-    assert demo("GET", f"/v1/decisions/{answers['tour-1']['decision_id']}")[1]["candidates"]
-    assert hero["action"] not in [o["action"] for o in shown["tour-2"]]
-    assert answers["tour-3"]["handover"] == {"reason": "asks for a person"}
-    for name in ("tour-3", "tour-4", "tour-5"):
+    assert "Because you looked at paid TV in the last hour." in [r["text"] for r in hero["reasons"]]
+    assert demo("GET", f"/v1/decisions/{answers['tour-2']['decision_id']}")[1]["candidates"]
+    assert hero["action"] not in [o["action"] for o in shown["tour-3"]]
+    assert answers["tour-4"]["handover"] == {"reason": "asks for a person"}
+    for name in ("tour-4", "tour-5", "tour-6"):
         assert all(o["tier"] != "commercial" for o in shown[name]), name
-    assert not [o for name in ("tour-5",) for o in shown[name] if o["issue"] == "grow"]
+    assert not [o for o in shown["tour-6"] if o["issue"] == "grow"]
+
+
+@pytest.mark.promise("documents.readme-runs")
+def test_the_first_offer_of_the_catalogue_to_start_from_comes_as_the_readme_says(tmp_path: Path) -> None:
+    plans, (start, told) = tmp_path / "plans", blocks("sh", "first")
+    for line in start.splitlines():
+        _, *words = shlex.split(line)
+        if line.startswith("brain ") and words != ["serve"]:
+            run(plans, [str(plans) if word == "plans" else word for word in words])
+    brain_of_plans = Brain(Workspace.open(plans))
+    client = Client(brain_of_plans)
+    for method, path, body in re.findall(r"curl .*?(?:-X (\w+) )?http://127.0.0.1:8000(\S+) --json '(.*)'", told):
+        status, answer = client(method or "POST", path, json.loads(body))
+        assert status == 200, answer
+    brain_of_plans.close()
+    assert [o["action"] for p in answer["placements"] for o in p["offers"]] == ["upgrade"]
+
+
+@pytest.mark.long
+def test_the_commands_of_the_tour_run_in_the_demo(tmp_path: Path) -> None:
+    """Build the demo as `brain demo` does, without its server."""
+    root, lines = tmp_path / "demo", "".join(blocks("sh", "demo")).splitlines()
+    brain_demo.build(root, 5000)
+    for line in lines:
+        if line.startswith("brain "):
+            run(root, shlex.split(line)[1:])
+        elif not line.startswith("cd "):
+            subprocess.run(line, shell=True, cwd=root, check=True)
+    workspace = Workspace.open(root)
+    assert Registry(workspace.data).lineup(PROPENSITY).champion == 2
+    assert "value: 60" in releasing.read_files(workspace)["catalogue/actions/tv.yaml"]
+    assert len(approving.list_releases(workspace)["releases"]) == 2
 
 
 def test_json_of_the_readme_is_taken_by_the_endpoint_it_names(demo: Client) -> None:

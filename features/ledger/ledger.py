@@ -56,6 +56,10 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
+SHORTEST_NAME = 4
+"""How many digits of its hash name a release at least."""
+
+
 class Ledger:
     """An open ledger, safe to use from any thread. Every method may raise `Unavailable`."""
 
@@ -346,6 +350,17 @@ class Ledger:
 
         self._writer.run(put)
         return name
+
+    def whole_name(self, beginning: str) -> str:
+        """Return the name of the one release that begins so, with or without `sha256:`.
+
+        Raises NotFound if none does, and if several do.
+        """
+        digits = beginning.removeprefix("sha256:")
+        names = self._database.fetch(select(RELEASES.c.hash).where(RELEASES.c.hash.startswith(f"sha256:{digits}")))
+        if len(names) != 1 or len(digits) < SHORTEST_NAME:
+            raise NotFound("release", f"{beginning} names no release that is kept here: see `brain releases`")
+        return str(names[0].hash)
 
     def get_release(self, name: str) -> bytes:
         """Return the bytes of the release `sha256:<hex>`.

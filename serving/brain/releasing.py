@@ -176,7 +176,7 @@ def rollback(workspace: Workspace, by: Person | str, to: str | None = None, reas
     environment = workspace.settings.environment
     with open_ledger(workspace) as ledger:
         history = [a.release for a in ledger.activations(environment)]
-        target = to or _before(history)
+        target = ledger.whole_name(to) if to else _before(history)
         if target not in history:
             raise NotFound("release", f"it was never released in {environment}")
         compiled = _stored(ledger, target)

@@ -33,8 +33,8 @@ from serving.commands.offline import open_brain
 from serving.commands.progress import phases
 from serving.settings import Workspace
 
-FILES = "files"
-"""The name of what is in the catalogue folder, released or not."""
+FILES, CURRENT = "files", "current"
+"""The names of what is in the catalogue folder, released or not, and of the release that serves."""
 SAMPLE = 1000
 
 
@@ -43,7 +43,7 @@ def diff(
 ) -> dict[str, Any]:
     """Compare two releases: what differs in their catalogues, and which customers gain or lose actions, by gate.
 
-    :param before: a release's hash or `files`; so is `after`
+    :param before: a release's hash, or the beginning of one, `current` or `files`; so is `after`
     :param sample: how many customers to compare at most, spread evenly over all
     :param personas: compare the catalogue's personas instead of customers
     """
@@ -91,9 +91,14 @@ def _plain(value: object) -> object:
 
 
 def release_named(brain: Brain, name: str) -> Release:
-    """Return the release with this hash, or for `files` what is in the folder; raises NotFound or ConfigError."""
+    """Return the release whose hash begins so, the one that serves for `current`, or what is in the folder for `files`.
+
+    Raises NotFound or ConfigError.
+    """
+    if name == CURRENT:
+        return brain.snapshot.release
     if name != FILES:
-        return brain.release(name)
+        return brain.release(brain.ledger.whole_name(name))
     files = with_wording(with_country_rules(read_files(brain.workspace)))
     return Release.of(load(files, brain.environment), pack(files))
 

@@ -205,7 +205,7 @@ _WHY_EMPTY = {
     "all_withheld": "every action is withheld",
     "nothing_is_better": "nothing is better than what could be shown",
     "explored_nothing": "it was tried what comes of showing nothing",
-    "no_room": "limits of contacts and groups leave no room for what could be shown",
+    "no_room": "limits of contacts leave no room, or what is left is kept for who asks for help",
 }
 
 
@@ -222,7 +222,9 @@ def _offered(placement: str, offer: Json) -> list[str]:
 
 
 def _newest_first(result: Json) -> Json:
-    return {**result, "releases": result["releases"][::-1]}
+    waits = set() if result["environment"] == "prod" else {"proposed"}  # only there anybody is asked
+    newest_first = {**result, "releases": result["releases"][::-1]}
+    return {key: value for key, value in newest_first.items() if key not in waits}
 
 
 def only(*keys: str) -> Callable[[Json], Json]:
@@ -249,7 +251,9 @@ PRESENTATIONS: Mapping[str, Presentation] = {
     "train": Presentation(
         _trained,
         frozenset({"model", "name", "version", "rows", "customers", "features", "auc", "log_loss", *_HASHES}),
-        next_step("brain evaluate says what it would earn; brain promote lets it decide"),
+        next_step(
+            "brain evaluate says what it would earn; brain trial --share 0.5 tries it beside the model that decides"
+        ),
     ),
     "evaluate": Presentation(
         _evaluated,
