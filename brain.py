@@ -28,6 +28,7 @@ from brain_command import (
     check_readable,
     command,
     main,
+    table_options,
 )
 from decisioning.errors import Refused
 from serving.access.users import operating_system_user
@@ -199,9 +200,12 @@ def decide(workspace: Workspace, request: Any) -> Result:
 @command(name="import", stopped=KEEPS_ALL)
 @click.argument("mapping")
 @click.argument("files", nargs=-1, required=True)
-@click.option("--separator", help="Separator of a CSV file for `brain import profile`, by default a comma.")
-def import_(workspace: Workspace, mapping: str, files: tuple[str, ...], separator: str | None) -> Result:
-    """Import FILES by MAPPING: `profile`, a recipe's name, or a mapping file."""
+@table_options
+def import_(workspace: Workspace, mapping: str, files: tuple[str, ...], table: dict[str, Any]) -> Result:
+    """Import FILES by MAPPING: `profile`, a recipe's name, or a mapping file.
+
+    CSV, workbooks, JSON and Parquet are recognised, with all that the options state.
+    """
     if mapping == "profile" and len(files) > 1:
         raise Refused("`brain import profile` reads one file: run it again for each of the others")
     if mapping == "profile" or Path(mapping).is_file():  # a name of no recipe is told first
@@ -211,9 +215,9 @@ def import_(workspace: Workspace, mapping: str, files: tuple[str, ...], separato
 
     with phases() as progress:
         if mapping == "profile":
-            return importing.import_profile(workspace, Path(files[0]), separator or ",", progress)
-        if separator is not None:
-            raise Refused(f"--separator is for `brain import profile`: state the separator of each file in {mapping}")
+            return importing.import_profile(workspace, Path(files[0]), table, progress)
+        if stated := [name for name, value in table.items() if value is not None]:
+            raise Refused(f"--{stated[0]} is for `brain import profile`: state `{stated[0]}` of each file in {mapping}")
         return importing.import_log(workspace, mapping, files, operating_system_user(), progress)
 
 
@@ -246,22 +250,17 @@ def import_signals(workspace: Workspace, file: Path) -> Result:
 )
 @click.option("--batch-id", help="An id of this batch; the same id again gives the same decisions while they hold.")
 @click.option("--preview", is_flag=True, help="Decide the same, and commit nothing.")
-def batch(
-    workspace: Workspace,
-    customers: Path,
-    channel: str,
-    placements: tuple[str, ...],
-    out: Path,
-    batch_id: str | None,
-    preview: bool,
-) -> Result:
-    """Decide for every customer_id of a CSV or Parquet file, which may have account_id, locale and context columns."""
+@table_options
+def batch(workspace: Workspace, customers: Path, out: Path, table: dict[str, Any], **options: Any) -> Result:
+    """Decide for every customer_id of a table, which may have account_id, locale and context columns."""
+    from features.importing.opening import Stated, open_table
     from serving.commands import batch as batches
 
-    if not preview:
-        batch_id = batch_id or uuid.uuid4().hex
-        STOP.says = f"the decisions so far are kept; to go on, run it again with --batch-id {batch_id}"
-    return batches.run(workspace, customers, out, channel, placements, batch_id=batch_id, preview=preview)
+    if not options["preview"]:
+        options["batch_id"] = options["batch_id"] or uuid.uuid4().hex
+        STOP.says = f"the decisions so far are kept; to go on, run it again with --batch-id {options['batch_id']}"
+    opened = open_table(customers, Stated(**table))
+    return batches.run(workspace, opened, out, options.pop("channel"), options.pop("placements"), **options)
 
 
 _ACCOUNT = click.option("--account", "account_id", help="An account instead of a customer.")

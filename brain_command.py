@@ -51,6 +51,27 @@ WITHOUT_APPROVAL = click.option(
     "--without-approval", "reason", default="", metavar="REASON", help="Go round approval in prod; everybody sees it."
 )
 
+_TABLE_OPTIONS = {
+    "separator": click.option("--separator", help="What separates the cells of a CSV file, such as ; or tab."),
+    "encoding": click.option("--encoding", help="The encoding of a text file, such as cp1252."),
+    "decimal": click.option("--decimal", type=click.Choice([".", ","]), help="The mark of decimals."),
+    "dates": click.option("--dates", type=click.Choice(["year-month-day", "day-month-year", "month-day-year"])),
+    "compression": click.option("--compression", type=click.Choice(["none", "gzip", "zip"])),
+    "sheet": click.option("--sheet", help="The sheet of a workbook, by name."),
+}
+
+
+def table_options(function: Command) -> Command:
+    """Add the options that state how a table is written, which is recognised otherwise: they come as `table`."""
+
+    @functools.wraps(function)
+    def collected(**arguments: Any) -> Result:
+        return function(table={name: arguments.pop(name) for name in _TABLE_OPTIONS}, **arguments)
+
+    for option in reversed(_TABLE_OPTIONS.values()):
+        collected = option(collected)
+    return collected
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(package_name="central-brain")

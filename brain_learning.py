@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from brain_command import ONLY_READS, READABLE, WITHOUT_APPROVAL, Result, command
+from brain_command import ONLY_READS, READABLE, WITHOUT_APPROVAL, Result, command, table_options
 from decisioning.errors import Refused
 from serving.access.users import operating_system_user
 from serving.settings import Workspace
@@ -28,16 +28,17 @@ if TYPE_CHECKING:  # commands import what they need, so that `brain --help` is f
 @click.option(
     "--tune-seconds", type=click.FloatRange(1), help="For propensity: how long to look for better settings first."
 )
-@click.option("--data", type=READABLE, help="For sentiment: CSV, Parquet or JSON lines with text, label, language.")
-def train(workspace: Workspace, what: str, data: Path | None, **options: Any) -> Result:
+@click.option("--data", type=READABLE, help="For sentiment: a table with text, label, language.")
+@table_options
+def train(workspace: Workspace, what: str, data: Path | None, table: dict[str, Any], **options: Any) -> Result:
     """Train and register: propensity as challenger, risk with its scores, sentiment where it beats a lexicon."""
     if what != "sentiment":
-        if data is not None:
-            raise Refused(f"{what} learns from the ledger: leave --data out")
+        if data is not None or any(table.values()):
+            raise Refused(f"{what} learns from the ledger: leave --data out, and what states how it is written")
         return train_in(workspace, what, **options)
     if data is None or any(options.values()):
         raise Refused("sentiment learns from messages alone: give --data FILE, and none of the other options")
-    return _train_sentiment(workspace, data)
+    return _train_sentiment(workspace, data, table)
 
 
 @contextmanager
@@ -66,14 +67,15 @@ def _context(
     return LearningContext(workspace.data, ledger, release, history, registry, workspace.secret(), rules, door=door)
 
 
-def _train_sentiment(workspace: Workspace, file: Path) -> dict[str, Any]:
+def _train_sentiment(workspace: Workspace, file: Path, table: dict[str, Any]) -> dict[str, Any]:
+    from features.importing.opening import Stated
     from features.ledger import now_us
     from serving.commands.progress import phases
     from training.learning import sentiment
     from training.rows import message_data
 
     with learning_context(workspace) as context, phases() as progress:
-        return sentiment.train(context, message_data.read_messages(file), now_us(), progress)
+        return sentiment.train(context, message_data.read_messages(file, Stated(**table)), now_us(), progress)
 
 
 def train_in(

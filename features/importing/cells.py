@@ -7,13 +7,17 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from decisioning.catalogue.check.words import hint
 from decisioning.times import FUTURE_TIME, TOLERANCE_US, microseconds
 from features.importing.mapping import Chance, Choice, FeatureColumn, OutcomeColumn, When
+from features.importing.opening import OpenedTable
 from features.importing.tables import Faults, Sheet, rows_of
 from features.importing.tables.answers import among, doubtful
+from features.importing.tables.dates import Parsed, parse_moment
 from features.importing.tables.ids import changes_ids, misfit_ids
+from features.importing.tables.marks import Decimal
 from features.importing.tables.numbers import parsed_numbers, typed_numbers
-from features.importing.tables.times import local_time, parse_time, whole_microseconds
+from features.importing.tables.times import local_time, whole_microseconds
 from features.views import ARROW_TYPES, TIME
 
 
@@ -29,7 +33,6 @@ class CellReader:
     sheet: Sheet
     faults: Faults
     missing: tuple[str, ...]
-    decimal: str
     zone: ZoneInfo
     now_us: int
     empty: dict[str, int] = field(default_factory=dict)
@@ -58,7 +61,7 @@ class CellReader:
     def report(self, column: str, bad: pa.Array, message: str) -> None:
         """Add a fault for each row where `bad` is true."""
         if rows := rows_of(bad):
-            self.faults.add(self.sheet.file, column, [row + self.sheet.first_row for row in rows], message)
+            self.faults.add(self.sheet.file, column, self.sheet.row_numbers(rows), message)
 
     def required(self, column: str, missing: tuple[str, ...] | None = None) -> None:
         """Report the rows where the column is empty."""
@@ -86,14 +89,16 @@ class CellReader:
             present = pc.if_else(self.text(column, missing).is_null(), pa.scalar(None, original.type), original)
             numbers, faults = typed_numbers(present, whole=whole)
         else:
-            numbers, faults = parsed_numbers(self.text(column, missing), self._decimal_of(original.type), whole=whole)
+            mark, shown = self._decimal_of(column)
+            numbers, faults = parsed_numbers(self.text(column, missing), mark, whole=whole, shown=shown)
         for bad, message in faults:
             self.report(column, bad, message)
         return numbers
 
-    def _decimal_of(self, type_: pa.DataType) -> str:
-        """Return the mark of decimals in texts of a column: Arrow's own types have a point."""
-        return "." if pa.types.is_decimal(type_) else self.decimal
+    def _decimal_of(self, column: str) -> tuple[Decimal | None, bool]:
+        """Return the mark of decimals in texts of a column, and whether rows show it; Arrow's types have a point."""
+        form = self.sheet.form(column)
+        return (".", True) if pa.types.is_decimal(self.sheet[column].type) else (form.decimal, form.shown)
 
     def flag(
         self, column: str, true: tuple[str, ...], false: tuple[str, ...], missing: tuple[str, ...] | None
@@ -133,13 +138,20 @@ class CellReader:
         else:
             cells = self.text(column, missing)
             texts = cells.dictionary_encode()
-            parsed = [parse_time(text, form, self.zone) for text in texts.dictionary.to_pylist()]
-            us, sure = _at_rows(parsed, texts.indices)
-            self.report(column, pc.and_(us.is_null(), cells.is_valid()), f"is not a time ({form or 'ISO 8601'})")
+            order = self.sheet.form(column).dates
+            parsed = [parse_moment(text, form, order, self.zone) for text in texts.dictionary.to_pylist()]
+            us, sure = _at_rows([(us, sure) for us, sure, _ in parsed], texts.indices)
+            self._report_no_times(column, parsed, texts.indices)
         self.report(
             column, pc.invert(sure), f"is skipped or shown twice by the clocks of {self.zone}: state its offset"
         )
         return us
+
+    def _report_no_times(self, column: str, parsed: Sequence[Parsed], indices: pa.Array) -> None:
+        """Report the rows of texts that are no times, by what is wrong with them."""
+        reasons = pa.array([reason for _, _, reason in parsed], pa.string())
+        for reason in dict.fromkeys(r for _, _, r in parsed if r):
+            self.report(column, pc.equal(reasons, reason).take(indices), reason)
 
     def _typed_times(self, column: str) -> tuple[pa.Array, pa.Array]:
         """Return a column of Arrow times as int64 microseconds UTC, and whether each is sure; see `in_zone`.
@@ -238,6 +250,12 @@ class CellReader:
     def constant(self, value: object, dtype: pa.DataType) -> pa.Array:
         """Return `value` in every row."""
         return pa.repeat(pa.scalar(value, dtype), len(self.sheet))
+
+
+def lacking(table: OpenedTable, column: str) -> str:
+    """Return that a table has no such column, which it has, and how it was read."""
+    near = hint(column, table.columns) or f"its columns are {', '.join(table.columns[:20])}"
+    return f"{table.path.name} has no column `{column}`: {near} ({table.how})"
 
 
 def _at_rows(times: Sequence[tuple[int | None, bool]], indices: pa.Array) -> tuple[pa.Array, pa.Array]:

@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class FileCounts:
-    """The rows of a file, its different customers and the rows with a contact; and, by name, what its columns say.
+    """How a file was read, its rows, its different customers and the rows with a contact; and what its columns say.
 
     `outcomes`: outcome -> rows where it happened. `consents`: purpose and channel -> rows that grant, that refuse, and
     that do neither. `empty`: column that was read -> missing cells. `impossible`: contacts that state a probability of
@@ -21,6 +21,7 @@ class FileCounts:
     outcomes: Mapping[str, int]
     consents: Mapping[tuple[str, str], tuple[int, int, int]]
     empty: Mapping[str, int]
+    how: str
     impossible: int = 0
 
 
@@ -29,7 +30,10 @@ def as_tables(counts: Iterable[FileCounts]) -> dict[str, list[dict[str, Any]]]:
     files = list(counts)
     zero = [{"file": f.file, "contacts": f.impossible} for f in files if f.impossible]
     return {
-        "files": [{"file": f.file, "rows": f.rows, "customers": f.customers, "contacts": f.contacts} for f in files],
+        "files": [
+            {"file": f.file, "rows": f.rows, "customers": f.customers, "contacts": f.contacts, "read": f.how}
+            for f in files
+        ],
         **({"with_probability_0_taken_as_unknown": zero} if zero else {}),
         "outcomes": [{"file": f.file, "outcome": o, "happened": n} for f in files for o, n in f.outcomes.items()],
         "consents": [

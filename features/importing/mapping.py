@@ -25,6 +25,7 @@ from decisioning.facts.forms import Issue
 from decisioning.facts.schema import Dtype, FeatureName, Id, Strict, Tag, Value
 from decisioning.facts.standing import ALL_CHANNELS, ConsentStatus
 from decisioning.spec import one_as_tuple
+from features.importing.opening.stated import OPTIONS, Compression, DateOrder, Decimal, Separator, Stated
 
 NONE = "none"
 """The action of a row in which nothing was done."""
@@ -222,14 +223,20 @@ class ConsentColumn(Strict):
 
 
 class FileSpec(Strict):
-    """One file. `path` is relative to the mapping; without it, whoever imports gives the path."""
+    """One file. `path` is relative to the mapping; without it, whoever imports gives the path.
+
+    How it is written is recognised, as far as `format` to `sheet` do not state it.
+    """
 
     id: Id
     path: Text | None = None
     format: Literal["csv", "parquet"] | None = None
-    separator: Annotated[str, Field(min_length=1, max_length=1)] = ","
-    decimal: Literal[".", ","] = "."
-    encoding: Text = "utf-8"
+    separator: Annotated[Separator, Field(min_length=1, max_length=1)] | None = None
+    decimal: Decimal | None = None
+    encoding: Text | None = None
+    dates: DateOrder | None = None
+    compression: Compression | None = None
+    sheet: Text | None = None
     missing: Words = ("",)
     subject: RowSubject
     account: ColumnName | None = None
@@ -238,6 +245,12 @@ class FileSpec(Strict):
     contact: ContactColumns | None = None
     outcomes: tuple[LateOutcome, ...] = ()
     consents: tuple[ConsentColumn, ...] = ()
+
+    @property
+    def stated(self) -> Stated:
+        """What the mapping states of how the file is written."""
+        options = {name: getattr(self, name) for name in OPTIONS}
+        return Stated(**options, kind=self.format)
 
     @model_validator(mode="after")
     def _timed(self) -> Self:

@@ -24,8 +24,9 @@ from features.importing.mapping import (
     OutcomeColumn,
     When,
 )
+from features.importing.opening import OpenedTable, open_table
 from features.importing.reading import MappingSource
-from features.importing.tables import Faults, Sheet, is_parquet, read_parts
+from features.importing.tables import Faults, Sheet
 from features.importing.tables.columns import (
     FileColumns,
     are_distinct,
@@ -34,6 +35,7 @@ from features.importing.tables.columns import (
     report_repeated,
     return_memory,
 )
+from features.importing.tables.row_numbers import RowNumbers
 
 Progress = Callable[[int, int, str], None]
 """Called with (number done, number in all, what is counted)."""
@@ -128,12 +130,12 @@ def make_plan(
     for n, (file, rows) in enumerate(zip(files, collected, strict=True)):
         if progress:
             progress(n, len(files), "reading files")
-        for sheet in _parts(file, paths[file.id]):
-            if not sheet.first_row:
-                problems += _unknown_columns(source, n, sheet)
-            if problems:
-                break
-            rows.add(sheet)
+        table = open_table(paths[file.id], file.stated)
+        problems += _unknown_columns(source, n, table)
+        if not problems:
+            rows.how = table.how
+            for sheet, _, _ in table.parts(faults):
+                rows.add(sheet)
         return_memory()
     if problems:
         raise ConfigError(problems)
@@ -189,20 +191,13 @@ def assign_paths(source: MappingSource, folder: Path, arguments: Sequence[str]) 
     return paths
 
 
-def _parts(file: FileSpec, path: Path) -> Iterator[Sheet]:
-    parquet = file.format == "parquet" if file.format else is_parquet(path)
-    parts = read_parts(path, parquet=parquet, separator=file.separator, encoding=file.encoding)
-    return (sheet for sheet, _, _ in parts)
-
-
-def _unknown_columns(source: MappingSource, i: int, sheet: Sheet) -> Iterator[Mistake]:
+def _unknown_columns(source: MappingSource, i: int, table: OpenedTable) -> Iterator[Mistake]:
     """Yield a mistake, at its line, for each column that the mapping names and file `i` does not have."""
     for node in _naming_columns(source.node.at(("files", i))):
-        if node.value not in sheet.columns:
-            has = f"its columns are {', '.join(sheet.columns[:30])}"
-            yield node.problem(
-                f"{sheet.file} has no column `{node.value}`", hint(str(node.value), sheet.columns) or has
-            )
+        if node.value not in table.columns:
+            has = f"its columns are {', '.join(table.columns[:30])}"
+            message = f"{table.path.name} has no column `{node.value}` ({table.how})"
+            yield node.problem(message, hint(str(node.value), table.columns) or has)
 
 
 def _naming_columns(file: YamlNode) -> Iterator[YamlNode]:
@@ -227,7 +222,8 @@ class _FileRows:
         self._late_names = {o.name for f in source.mapping.files for o in f.outcomes}
         self._has_profile = file.as_of is not None and any(not f.after_outcome for f in file.features)
         self._columns = FileColumns()
-        self._name = ""
+        self._name, self.how = "", ""
+        self._numbers = RowNumbers(1)
         self._empty = Counter[str]()
         self._impossible = 0
         self._kept: pa.Array | None = None
@@ -235,7 +231,7 @@ class _FileRows:
 
     def add(self, sheet: Sheet) -> None:
         """Read, check and keep the cells of a part of the file."""
-        read = CellReader(sheet, self.faults, self.file.missing, self.file.decimal, self._zone, self.now_us)
+        read = CellReader(sheet, self.faults, self.file.missing, self._zone, self.now_us)
         subject = self._subject(read)
         self._keep(subject=subject)
         if self.file.account:
@@ -251,7 +247,7 @@ class _FileRows:
             self._late(f"late {n}", late, subject, read)
         for n, consent in enumerate(self.file.consents):
             self._consents(f"consent {n}", consent, subject, read)
-        self.rows, self._name = self.rows + len(sheet), sheet.file
+        self.rows, self._name, self._numbers = self.rows + len(sheet), sheet.file, sheet.numbers
         self._empty.update(read.empty)
         self._impossible += read.impossible
         self._unstated = read.unstated if self._unstated is None else self._unstated & read.unstated
@@ -306,18 +302,18 @@ class _FileRows:
         """Report columns that state nothing, and rows about the same as an earlier row."""
         column = self._columns.whole
         for name, message in sorted(self._unstated or ()):
-            self.faults.add(self._name, name, [0], message)
+            self.faults.add(self._name, name, self._numbers.of([0]), message)
         if self._has_profile:
             facts = {f.column: column(f"feature {f.name}") for f in self.file.features if not f.after_outcome}
             when = [column("subject"), column("known_us")]
-            self._kept = first_rows(self.faults, self._name, "subject", when, facts)
+            self._kept = first_rows(self.faults, (self._name, self._numbers), "subject", when, facts)
         if self.file.contact is not None:
             by = ("id",) if self.file.contact.id else ("subject", "action", "channel", "at_us")
-            report_repeated(self.faults, self._name, "contact", [column(name) for name in by])
+            report_repeated(self.faults, (self._name, self._numbers), "contact", [column(name) for name in by])
         for n, late in enumerate(self.file.outcomes):
             key = ("contact",) if late.contact else ("subject", "action", "at_us")
             columns = [column(f"late {n} {name}") for name in key]
-            report_repeated(self.faults, self._name, "outcome", columns, column(f"late {n} row"))
+            report_repeated(self.faults, (self._name, self._numbers), "outcome", columns, column(f"late {n} row"))
 
     def counts(self) -> FileCounts:
         """Return what the file says, in numbers, before its customers are encoded with those of other files."""
@@ -333,6 +329,7 @@ class _FileRows:
             {name: len(column(f"{where} row")) for name, where in (direct | late).items()},
             {(c.purpose, c.channel): self._stated(f"consent {n}") for n, c in enumerate(self.file.consents)},
             self._empty,
+            how=self.how,
             impossible=self._impossible,
         )
 

@@ -13,10 +13,12 @@ import pyarrow.compute as pc
 from decisioning.catalogue.check.words import hint
 from decisioning.errors import Refused
 from decisioning.facts.schema import Feature, FeatureSchema
-from features.importing.cells import CellReader, as_time
+from features.importing.cells import CellReader, as_time, lacking
 from features.importing.mapping import FeatureColumn, When
+from features.importing.opening import OpenedTable, Stated, open_table
 from features.importing.plan import Progress
-from features.importing.tables import Faults, Sheet, is_parquet, read_parts
+from features.importing.tables import Faults, Sheet
+from features.importing.tables.row_numbers import RowNumbers
 from features.ledger import Ledger
 from features.ledger.records import Names
 from features.profile.offline import HISTORY, ONLINE, History
@@ -33,7 +35,7 @@ class ProfileImportResult:
     """What an import of facts understood and did.
 
     `rows` were imported, about `customers`, and set `features`; `erased` customers were left out because they were
-    erased. `empty`: column -> empty cells, which say nothing.
+    erased. `empty`: column -> empty cells, which say nothing. `read`: how the file was read.
     """
 
     rows: int
@@ -41,6 +43,7 @@ class ProfileImportResult:
     erased: int
     customers: int
     empty: dict[str, int]
+    read: str
 
 
 def import_profile(
@@ -50,28 +53,30 @@ def import_profile(
     history: History,
     now_us: int,
     *,
-    separator: str = ",",
+    stated: Stated | None = None,
     progress: Progress | None = None,
 ) -> ProfileImportResult:
-    """Set facts of customers from a CSV or Parquet file.
+    """Set facts of customers from a table.
 
     The file has a column `customer_id`, a column per feature, and optionally `as_of` (ISO 8601; by default now). An
     empty cell means "not known". Raises Refused, with file, row and column, before anything is written. The file is
     read in parts, so that memory does not grow with it.
     """
-    reading = _Reading(schema, ledger.names, now_us)
+    table = open_table(path, stated)
+    reading = _Reading(schema, ledger.names, now_us, table)
     with history.staged() as staged:
-        for sheet, done, total in read_parts(path, parquet=is_parquet(path), separator=separator):
-            table = reading.table(sheet)
-            if table is not None:
-                staged.add(history.checked(table.drop_columns(_ROW)).append_column(_ROW, table[_ROW]))
+        for sheet, done, total in table.parts(reading.faults):
+            rows = reading.table(sheet)
+            if rows is not None:
+                staged.add(history.checked(rows.drop_columns(_ROW)).append_column(_ROW, rows[_ROW]))
             if progress:
                 progress(done, total, "reading")
         reading.faults.raise_any()
-        customers = _count_customers(staged, path.name)
+        customers = _count_customers(staged, path.name, sheet.numbers)
         phases = {what: partial(_report, progress, what) for what in (HISTORY, ONLINE)} if progress else {}
-        rows = history.import_staged(staged, phases, lambda: erased_since(ledger.select, 0))
-    return ProfileImportResult(rows, reading.names, len(staged.left_out), customers, dict(reading.empty))
+        imported = history.import_staged(staged, phases, lambda: erased_since(ledger.select, 0))
+    erased = len(staged.left_out)
+    return ProfileImportResult(imported, reading.names, erased, customers, dict(reading.empty), table.how)
 
 
 def _report(progress: Progress, what: str, done: int, total: int) -> None:
@@ -81,18 +86,17 @@ def _report(progress: Progress, what: str, done: int, total: int) -> None:
 class _Reading:
     """Reads the parts of a file; `faults` collects the wrong cells of all of them."""
 
-    def __init__(self, schema: FeatureSchema, streams: Names, now_us: int) -> None:
+    def __init__(self, schema: FeatureSchema, streams: Names, now_us: int, table: OpenedTable) -> None:
         self._features = {f.name: f for f in schema.of_source("profile", "model")}
         self._streams = streams
         self._now_us = now_us
         self.faults = Faults()
-        self.names: tuple[str, ...] = ()
+        self.names = self._named(table)
         self.empty: Counter[str] = Counter()
 
     def table(self, sheet: Sheet) -> pa.Table | None:
         """Return subject (the customer's stream), event_timestamp, row and the features; None if a cell is wrong."""
-        self.names = self.names or self._named(sheet)
-        reader = CellReader(sheet, self.faults, ("",), ".", ZoneInfo("UTC"), self._now_us)
+        reader = CellReader(sheet, self.faults, ("",), ZoneInfo("UTC"), self._now_us)
         ids = reader.ids(CUSTOMER)
         timed = AS_OF in sheet.columns
         at_us = reader.when(When(column=AS_OF)) if timed else reader.constant(self._now_us, pa.int64())
@@ -104,21 +108,21 @@ class _Reading:
         row = pa.array(range(sheet.first_row, sheet.first_row + len(sheet)), pa.int64())
         return pa.table({"subject": subject, "event_timestamp": as_time(at_us), _ROW: row, **cells})
 
-    def _named(self, sheet: Sheet) -> tuple[str, ...]:
+    def _named(self, table: OpenedTable) -> tuple[str, ...]:
         """Return the names of the columns that are features. Raises Refused if there is none, or another one."""
-        if CUSTOMER not in sheet.columns:
-            raise Refused(f"{sheet.file} has no column `{CUSTOMER}`: name the column with the customer's id so")
-        names = tuple(c for c in sheet.columns if c not in (CUSTOMER, AS_OF))
+        if CUSTOMER not in table.columns:
+            raise Refused(lacking(table, CUSTOMER))
+        names = tuple(c for c in table.columns if c not in (CUSTOMER, AS_OF))
         for name in names:
             if name not in self._features:
                 near = hint(name, self._features) or "declare it in the catalogue and release first"
-                raise Refused(f"{sheet.file}: column `{name}` is no profile feature of the release ({near})")
+                raise Refused(f"{table.path.name}: column `{name}` is no profile feature of the release ({near})")
         if not names:
-            raise Refused(f"{sheet.file} has no column that is a feature")
+            raise Refused(f"{table.path.name} has no column that is a feature")
         return names
 
 
-def _count_customers(staged: Staged, file: str) -> int:
+def _count_customers(staged: Staged, file: str, numbers: RowNumbers) -> int:
     """Return the number of different customers. Raises Refused, with the rows, if one has two rows of the same time."""
     pairs: list[tuple[int, int]] = []
     customers = 0
@@ -134,7 +138,7 @@ def _count_customers(staged: Staged, file: str) -> int:
             pairs += zip(row[same].tolist(), first[same].tolist(), strict=True)
     faults = Faults()
     for n, first_n in sorted(pairs):
-        faults.add(file, "(all)", [n], f"the same customer stands in row {first_n + 1}")
+        faults.add(file, "(all)", numbers.of([n]), f"the same customer stands in row {numbers.of([first_n])[0]}")
     faults.raise_any()
     return customers
 

@@ -19,11 +19,11 @@ from pydantic_core import to_json
 
 from decisioning.catalogue.release import Release
 from decisioning.deciding.record import Decision
-from decisioning.errors import BrainError, NotFound, Refused, RequestError, Unavailable
+from decisioning.errors import BrainError, Refused, RequestError, Unavailable
 from decisioning.facts.forms import Ask, PlacementAsk, Scalar
 from decisioning.facts.ids import check_id
-from decisioning.facts.schema import FeatureSchema
-from features.importing import RequestRows, read_requests
+from features.importing import read_requests
+from features.importing.opening import OpenedTable
 from serving.brain.active import active_release
 from serving.brain.blocks import Answer, commit_all, preview_all
 from serving.brain.releasing import open_ledger
@@ -63,7 +63,7 @@ OUTPUT = pa.schema(
 
 def run(
     workspace: Workspace,
-    source: Path,
+    table: OpenedTable,
     out: Path,
     channel: str,
     placements: tuple[str, ...],
@@ -71,7 +71,7 @@ def run(
     batch_id: str | None = None,
     preview: bool = False,
 ) -> dict[str, Any]:
-    """Decide for every `customer_id` of a CSV or Parquet file, and write OUTPUT as Parquet to `out`.
+    """Decide for every `customer_id` of a table, and write OUTPUT as Parquet to `out`.
 
     Columns `account_id`, `locale` and those named like context features are part of the customer's request.
 
@@ -86,7 +86,7 @@ def run(
     """
     batch = batch_id or uuid.uuid4().hex
     release = _check_request(workspace, channel, placements, batch)
-    requests = _customers(source, release.schema)
+    requests = read_requests(table, release.schema, "nothing was decided")
     customers = requests.table
     decided = _decided(workspace, customers, (channel, placements, batch, preview))
     with exported_files.written(workspace, out, "batch") as half:
@@ -100,6 +100,7 @@ def run(
         "offers": offers,
         "failed": failed,
         "written": str(out),
+        "read": table.how,
         **({"unused_columns": list(requests.unused)} if requests.unused else {}),
     }
 
@@ -246,13 +247,6 @@ def _decision_rows(ask: Ask, decision: Decision) -> list[dict[str, Any]]:
             }
         )
     return list(chain.from_iterable(placed))
-
-
-def _customers(source: Path, schema: FeatureSchema) -> RequestRows:
-    """Return the requests of a file, one per customer."""
-    if not source.exists():
-        raise NotFound("file", f"there is no file {source}")
-    return read_requests(source, schema, "nothing was decided")
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Import a company's own files into a workspace: catalogue, release, profiles, ledger."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +19,7 @@ from features.importing import (
     write,
 )
 from features.importing import import_profile as upsert
+from features.importing.opening import Stated
 from features.ledger import Ledger, now_us
 from features.profile.offline import History
 from features.profile.online import Profiles
@@ -63,10 +64,10 @@ def import_log(
     return {"mapping": source.mapping.id, **asdict(counts), "release": released["release"], **as_tables(plan.counts)}
 
 
-def import_profile(workspace: Workspace, file: Path, separator: str, progress: Progress) -> dict[str, Any]:
-    """Set facts of customers from a file whose columns are features."""
+def import_profile(workspace: Workspace, file: Path, table: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    """Set facts of customers from a file whose columns are features; `table` states how it is written."""
     with open_stores(workspace) as (ledger, release, history):
-        counts = upsert(file, release.schema, ledger, history, now_us(), separator=separator, progress=progress)
+        counts = upsert(file, release.schema, ledger, history, now_us(), stated=Stated(**table), progress=progress)
     return asdict(counts)
 
 

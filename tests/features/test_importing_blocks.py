@@ -11,8 +11,8 @@ import pytest
 from decisioning.errors import Refused
 from features.importing import ImportPlan, catalogue_files, checked_catalogue
 from features.importing.blocks import by_customers
+from features.importing.opening import csv_text, open_table
 from features.importing.records import Entries
-from features.importing.tables import csv_text, read_parts
 from features.ledger import Entry, Ledger
 from tests.features.importing_help import CUSTOMERS, MAILINGS, SHOP, planned
 from tests.features.test_importing_write import LATE
@@ -72,7 +72,7 @@ def test_files_that_are_read_in_parts_give_the_plan_of_the_whole(
 ) -> None:
     whole = content(plan_of(tmp_path, 40, 120))
     monkeypatch.setattr(csv_text, "BYTES", 400)
-    assert len(list(read_parts(tmp_path / "mailings.csv", parquet=False, separator=";"))) > 10
+    assert len(list(open_table(tmp_path / "mailings.csv").parts())) > 10
     assert content(plan_of(tmp_path, 40, 120)) == whole
 
 
@@ -85,9 +85,9 @@ def test_rows_are_numbered_and_compared_across_the_parts_of_a_file(
     with pytest.raises(Refused) as refused:
         planned(tmp_path, files={"customers": text, "mailings": MAILINGS})
     assert str(refused.value).splitlines()[1:] == [
-        "customers.csv: row 31, column age: is not a whole number",
-        "customers.csv: row 55, column age: is not a whole number",
-        "customers.csv: row 60, column age: the same subject stands in row 2, with another value",
+        "customers.csv: rows 32 and 56, column age: 2 cells: is not a whole number",
+        "customers.csv: row 61, column age: the same subject stands in row 3, with another value",
+        "customers.csv was read as `,`-separated",
     ]
 
 
@@ -101,9 +101,9 @@ def test_a_text_that_only_one_part_of_a_file_has_is_a_text_of_the_file(
     files, mapping = {"customers": CUSTOMERS}, SHOP.replace("positive: ja, negative: nee", "positive: ja")
     plan = planned(tmp_path, mapping, files | {"mailings": "\n".join([head, *letters[:-1], sold, ""])})
     assert plan.contacts[0].outcomes[0].row.to_pylist() == [59]
-    with pytest.raises(Refused, match="1 cells are wrong") as refused:
+    with pytest.raises(Refused, match="1 cell is wrong") as refused:
         planned(tmp_path, mapping, files | {"mailings": "\n".join([head, *letters, ""])})
-    assert "mailings.csv: row 1, column bought: no cell of the column" in str(refused.value)
+    assert "mailings.csv: row 2, column bought: no cell of the column" in str(refused.value)
 
 
 def test_customers_without_ids_are_numbered_across_the_parts_of_a_file(

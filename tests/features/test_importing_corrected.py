@@ -75,7 +75,7 @@ def test_two_rows_of_one_customer_with_one_constant_date_are_one_word_or_the_str
 
 def test_two_outcomes_of_one_customer_with_one_constant_date_are_refused(tmp_path: Path) -> None:
     told = refused(tmp_path, CONSENTS, optins=OPTINS + "c3,Y,0\nc1,Y,1\n")
-    assert "optins.csv: row 4, column (all): the same outcome stands in row 1" in told
+    assert "optins.csv: row 5, column (all): the same outcome stands in row 2" in told
 
 
 def test_a_contact_that_stands_in_two_files_is_refused(tmp_path: Path) -> None:
@@ -96,10 +96,17 @@ def test_no_file_that_was_given_goes_unread(tmp_path: Path) -> None:
 def test_an_import_tells_counts_that_can_be_checked_against_the_files(tmp_path: Path) -> None:
     optins = "customer,optin,back\nc1,Y,1\nc2,N,0\nc4,?,0\nc1,Y,0\n"
     told: dict[str, Any] = as_tables(planned(tmp_path, CONSENTS, FILES | {"optins": optins}).counts)
+    commas = "read as `,`-separated, decimal point"
     assert told["files"] == [
-        {"file": "customers.csv", "rows": 3, "customers": 3, "contacts": 0},
-        {"file": "mailings.csv", "rows": 4, "customers": 3, "contacts": 3},
-        {"file": "optins.csv", "rows": 4, "customers": 3, "contacts": 0},
+        {"file": "customers.csv", "rows": 3, "customers": 3, "contacts": 0, "read": commas},
+        {
+            "file": "mailings.csv",
+            "rows": 4,
+            "customers": 3,
+            "contacts": 3,
+            "read": "read as `;`-separated, decimal comma",
+        },
+        {"file": "optins.csv", "rows": 4, "customers": 3, "contacts": 0, "read": "read as `,`-separated"},
     ]
     assert told["outcomes"] == [
         {"file": "mailings.csv", "outcome": "bought", "happened": 1},

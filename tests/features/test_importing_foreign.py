@@ -38,7 +38,7 @@ def test_rows_of_one_decision_may_state_the_same_facts(tmp_path: Path) -> None:
     """A row per action that was shown repeats what was known of the customer; other facts are refused by column."""
     again = CUSTOMERS + CUSTOMERS.splitlines()[1] + "\n"
     assert len(planned(tmp_path, files={**FILES, "customers": again}).profiles[0]) == 3
-    with pytest.raises(Refused, match="row 4, column spent: the same subject stands in row 1, with another value"):
+    with pytest.raises(Refused, match="row 5, column spent: the same subject stands in row 2, with another value"):
         planned(tmp_path, files={**FILES, "customers": CUSTOMERS + "c1,30,9,basic,yes,2026-01-10\n"})
 
 

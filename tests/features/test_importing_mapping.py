@@ -61,7 +61,10 @@ def test_a_column_that_the_file_does_not_have_is_said_at_its_line(tmp_path: Path
     with pytest.raises(ConfigError) as caught:
         planned(tmp_path, mapping)
     problems = {p.line: str(p) for p in caught.value.problems}
-    assert "customers.csv has no column `spend` (did you mean `spent`?)" in problems[line_of(mapping, "column: spend,")]
+    assert (
+        "customers.csv has no column `spend` (read as `,`-separated, decimal point) (did you mean `spent`?)"
+        in problems[line_of(mapping, "column: spend,")]
+    )
     assert "did you mean `mailing`?" in problems[line_of(mapping, "id: maling")]
     assert len(problems) == 2
 

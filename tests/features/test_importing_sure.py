@@ -1,6 +1,7 @@
 """What a file leaves unsure is refused: ids, quotation marks, numbers, answers and times."""
 
 import gzip
+import re
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -15,6 +16,7 @@ from decisioning.facts.ids import ABSENT, problem_of
 from decisioning.facts.schema import FeatureSchema
 from features.importing import import_profile, make_plan, read_mapping, read_requests
 from features.importing.cells import CellReader
+from features.importing.opening import open_table
 from features.importing.tables import Faults, Sheet, rows_of
 from features.importing.tables.ids import misfit_ids
 from features.importing.tables.numbers import parsed_numbers, typed_numbers
@@ -86,8 +88,8 @@ files:
 )
 def test_what_a_spreadsheet_made_of_an_id_is_refused_by_row_and_reason(tmp_path: Path, cell: str, reason: str) -> None:
     (tmp_path / "ids.csv").write_text(f"customer_id,x\nc-1,1\n{cell},1\n")
-    with pytest.raises(Refused, match=f"^nothing: 1 cells are wrong\nids.csv: row 2, column customer_id: {reason}"):
-        read_requests(tmp_path / "ids.csv", NO_FEATURES, "nothing")
+    with pytest.raises(Refused, match=f"^nothing: 1 cell is wrong\nids.csv: row 3, column customer_id: {reason}"):
+        read_requests(open_table(tmp_path / "ids.csv"), NO_FEATURES, "nothing")
 
 
 ODD = st.text('09.,eE+aNuL/\\:="é ', max_size=8) | st.sampled_from(sorted(ABSENT))
@@ -106,10 +108,10 @@ def test_columns_of_ids_are_refused_as_single_ids_are(ids: list[str]) -> None:
 
 def test_a_column_whose_ids_all_end_with_point_zero_was_read_as_numbers(tmp_path: Path) -> None:
     (tmp_path / "ids.csv").write_text("customer_id\n1042.0\n7.0\n")
-    with pytest.raises(Refused, match=r"row 1, column customer_id: ends with \.0, like every id"):
-        read_requests(tmp_path / "ids.csv", NO_FEATURES, "nothing")
+    with pytest.raises(Refused, match=r"rows 2 and 3, column customer_id: 2 cells: ends with \.0, like every id"):
+        read_requests(open_table(tmp_path / "ids.csv"), NO_FEATURES, "nothing")
     (tmp_path / "ids.csv").write_text("customer_id\n1.0\n1.10\n")
-    assert read_requests(tmp_path / "ids.csv", NO_FEATURES, "nothing").table["customer_id"].to_pylist() == [
+    assert read_requests(open_table(tmp_path / "ids.csv"), NO_FEATURES, "nothing").table["customer_id"].to_pylist() == [
         "1.0",
         "1.10",
     ]
@@ -119,7 +121,7 @@ def test_what_a_list_calls_missing_is_missing_for_ids_too(tmp_path: Path) -> Non
     mapping = SHOP.replace("- id: customers", "- id: customers\n    missing: ['?', onbekend]")
     for cell in ("onbekend", "?", ""):
         message = refused(tmp_path, mapping, customers=CUSTOMERS.replace("c3", cell))
-        assert "customers.csv: row 3, column customer: is empty" in message
+        assert "customers.csv: row 4, column customer: is empty" in message
 
 
 def test_every_column_of_ids_is_checked_alike(tmp_path: Path) -> None:
@@ -129,13 +131,14 @@ def test_every_column_of_ids_is_checked_alike(tmp_path: Path) -> None:
     assert planned(tmp_path, mapping, FILES | {"mailings": with_house}).contacts[0].account.to_pylist() == ["h1"] * 4
     for column, old in (("house", "nee;;h1"), ("mailing", "m2;"), ("customer", ";c2;")):
         broken = with_house.replace(old, old.replace({"house": "h1", "mailing": "m2", "customer": "c2"}[column], "NaN"))
-        assert f"row 2, column {column}: is what programs write" in refused(tmp_path, mapping, mailings=broken)
+        message = refused(tmp_path, mapping, mailings=broken)
+        assert re.search(rf"rows? 3\b.*, column {column}: .*is what programs write", message)
 
 
 def test_9007199254740993_in_a_file_of_facts_shows_no_traceback_and_no_value(tmp_path: Path) -> None:
     plan = planned(tmp_path)
     shop = ImportWorkspace(tmp_path / "shop" / "data", plan)
-    number, message = 9007199254740993, "row 1, column spent_eur: is a whole number that `float` cannot hold exactly"
+    number, message = 9007199254740993, "row [12], column spent_eur: is a whole number that `float` cannot hold exactly"
     pq.write_table(pa.table({"customer_id": ["c1"], "spent_eur": pa.array([number])}), tmp_path / "p.parquet")
     (tmp_path / "p.csv").write_text(f"customer_id,spent_eur\nc1,{number}\n")
     for file in (tmp_path / "p.parquet", tmp_path / "p.csv"):
@@ -153,15 +156,15 @@ ROWS = [f"c{n},30,1,basic,yes,2026-01-10\n" for n in range(1, 7)]
 @pytest.mark.parametrize(
     ("rows", "row", "message"),
     [
-        ([ROWS[0], ROWS[1].replace("basic", '"basic'), *ROWS[2:]], 2, "does not close it"),
+        ([ROWS[0], ROWS[1].replace("basic", '"basic'), *ROWS[2:]], 3, "does not close it"),
         (
             [ROWS[0], ROWS[1].replace("basic", '"basic'), *ROWS[2:5], ROWS[5].replace("basic", 'basic"')],
-            2,
+            3,
             "whole rows",
         ),
-        ([ROWS[0], ROWS[1].replace("basic", '"basic'), ROWS[2].replace("basic", '"basic"')], 2, "does not close it"),
-        ([ROWS[0], ROWS[1].replace("basic", '"ba"sic')], 2, "does not close it"),
-        ([ROWS[0].replace("c1", '"c1'), *ROWS[1:]], 1, "does not close it"),
+        ([ROWS[0], ROWS[1].replace("basic", '"basic'), ROWS[2].replace("basic", '"basic"')], 3, "does not close it"),
+        ([ROWS[0], ROWS[1].replace("basic", '"ba"sic')], 3, "does not close it"),
+        ([ROWS[0].replace("c1", '"c1'), *ROWS[1:]], 2, "does not close it"),
     ],
     ids=["to the end", "to a later row", "to the next quoted cell", "within the cell", "in the first cell"],
 )
@@ -181,12 +184,12 @@ def test_quotation_marks_that_fit_may_hold_separators_lines_and_themselves(tmp_p
 
 @pytest.mark.parametrize(
     ("text", "decimal", "whole"),
-    [("1.000", ".", True), ("1,000", ",", True), ("1.234", ",", False), ("1,234", ".", False), ("1.234,5", ",", False)],
+    [("1.000", ".", True), ("1,000", ",", True), ("1.234", None, False), ("1,234", None, True)],
 )
-def test_marks_of_thousands_are_refused(text: str, decimal: str, whole: bool) -> None:
+def test_a_mark_that_may_be_of_thousands_or_decimals_is_refused(text: str, decimal: str | None, whole: bool) -> None:
     _, faults = parsed_numbers(pa.array([text, None]), decimal, whole=whole)
     told = [message for rows, message in faults if rows.to_pylist()[0]]
-    assert told == ["has marks that may be of thousands or decimals: write the number without marks of thousands"]
+    assert told == ["has a mark that may be of thousands or of decimals: state `decimal`"]
 
 
 @pytest.mark.parametrize(
@@ -198,11 +201,20 @@ def test_marks_of_thousands_are_refused(text: str, decimal: str, whole: bool) ->
         ("41,00", ",", True, 41),
         ("1.234", ".", False, 1.234),
         ("1,234", ",", False, 1.234),
+        ("1.234", ",", False, 1234.0),
+        ("1,234", ".", False, 1234.0),
+        ("1.234", ",", True, 1234),
+        ("1.234,5", ",", False, 1234.5),
+        ("-12'345'678.25", ".", False, -12345678.25),
+        ("1 234,5", None, False, 1234.5),
+        ("1,234,567", None, True, 1234567),
         ("1e3", ".", False, 1000.0),
         ("9007199254740992", ".", False, 2.0**53),
     ],
 )
-def test_numbers_without_marks_of_thousands_are_read(text: str, decimal: str, whole: bool, number: float) -> None:
+def test_numbers_with_a_known_mark_of_decimals_are_read(
+    text: str, decimal: str | None, whole: bool, number: float
+) -> None:
     numbers, faults = parsed_numbers(pa.array([text, None]), decimal, whole=whole)
     assert numbers.to_pylist() == [number, None]
     assert not any(True in rows.to_pylist() for rows, _ in faults)
@@ -218,9 +230,9 @@ OPEN = SHOP.replace("positive: ja, negative: nee", "positive: ja")
 
 def test_a_positive_that_never_matches_its_cells_is_refused(tmp_path: Path) -> None:
     for positive, yes, no, message in (
-        ("1", "1.0", "0.0", "row 1, column bought: is nearly one of the texts"),
-        ("'yes'", "Yes", "No", "row 1, column bought: is nearly one of the texts"),
-        ("'true'", "Yes", "No", "row 1, column bought: no cell of the column is one of the texts"),
+        ("1", "1.0", "0.0", "row 2, column bought: is nearly one of the texts"),
+        ("'yes'", "Yes", "No", "row 2, column bought: is nearly one of the texts"),
+        ("'true'", "Yes", "No", "row 2, column bought: no cell of the column is one of the texts"),
     ):
         mailings = MAILINGS.replace("ja", yes).replace("nee", no)
         assert message in refused(tmp_path, OPEN.replace("positive: ja", f"positive: {positive}"), mailings=mailings)
@@ -239,13 +251,13 @@ def test_a_missing_outcome_does_not_count_as_no(tmp_path: Path) -> None:
         listed = mapping.replace('separator: ";"', 'separator: ";"\n    missing: ["?"]')
         for cell in ("?", ""):
             told = refused(tmp_path, listed, mailings=MAILINGS.replace("0,25;nee", f"0,25;{cell}", 1))
-            assert "mailings.csv: row 2, column bought: is empty" in told
+            assert "mailings.csv: row 3, column bought: is empty" in told
 
 
 def test_consents_in_texts_that_nobody_stated_are_refused(tmp_path: Path) -> None:
     for text, message in (("y", "is nearly one of the texts"), ("opted in", "no cell of the column is one")):
         optins = f"customer,optin,back\nc1,{text},0\nc2,{text},1\n"
-        assert f"row 1, column optin: {message}" in refused(tmp_path, CONSENTS, optins=optins)
+        assert re.search(f"rows? 2.*, column optin: .*{message}", refused(tmp_path, CONSENTS, optins=optins))
 
 
 @pytest.mark.parametrize(
@@ -269,7 +281,7 @@ def test_a_local_time_that_a_clock_skips_or_repeats_is_refused(
     if sure:
         assert len(planned(tmp_path, mapping, FILES | {"mailings": mailings}).contacts[0].at_us) == 4
     else:
-        told = f"row 4, column sent: is skipped or shown twice by the clocks of {zone}"
+        told = f"row 5, column sent: is skipped or shown twice by the clocks of {zone}"
         assert told in refused(tmp_path, mapping, mailings=mailings)
 
 
@@ -277,8 +289,9 @@ def test_times_of_parquet_without_a_zone_are_refused_alike(tmp_path: Path) -> No
     skipped, nanos = pa.array([1774751400_000_000, 0], pa.timestamp("us")), pa.array([1, None], pa.timestamp("ns"))
     faults = Faults()
     sheet = Sheet("t.parquet", pa.table({"at": skipped, "nanos": nanos}))
-    reader = CellReader(sheet, faults, ("",), ".", ZoneInfo("Europe/Amsterdam"), NOW_US)
+    reader = CellReader(sheet, faults, ("",), ZoneInfo("Europe/Amsterdam"), NOW_US)
     reader.moment("at", None)
-    assert faults.listed[0][1:3] == (1, "at")
-    assert "is skipped or shown twice" in faults.listed[0][3]
+    ((_, column, message), (rows, _)) = next(iter(faults.kinds.items()))
+    assert (column, rows) == ("at", [1])
+    assert "is skipped or shown twice" in message
     reader.moment("nanos", None)

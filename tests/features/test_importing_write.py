@@ -262,10 +262,10 @@ PROFILE_MISTAKES = [
     ("customer_id,agee\nc1,3\n", "column `agee` is no profile feature of the release (did you mean `age`?)"),
     ("customer,age\nc1,3\n", "has no column `customer_id`"),
     ("customer_id\nc1\n", "has no column that is a feature"),
-    ("customer_id,age\nc1,old\n", "p.csv: row 1, column age: is not a whole number"),
-    ("customer_id,age\nc1,51\n", "p.csv: row 1, column age: is above the maximum of age"),
-    ("customer_id,plan\nc1,x\n", "p.csv: row 1, column plan: is not one of the values of plan"),
-    ("customer_id,age\nc1,1\nc1,2\n", "p.csv: row 2, column (all): the same customer stands in row 1"),
+    ("customer_id,age\nc1,old\n", "p.csv: row 2, column age: is not a whole number"),
+    ("customer_id,age\nc1,51\n", "p.csv: row 2, column age: is above the maximum of age"),
+    ("customer_id,plan\nc1,x\n", "p.csv: row 2, column plan: is not one of the values of plan"),
+    ("customer_id,age\nc1,1\nc1,2\n", "p.csv: row 3, column (all): the same customer stands in row 2"),
 ]
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from decisioning.errors import Refused
 from features.importing import import_profile
-from features.importing.tables import csv_text, sheets
+from features.importing.opening import csv_text, parquet
 from features.profile import archive, loading, staging
 from features.profile.offline import HISTORY, ONLINE, History
 from features.profile.online import open_profiles
@@ -33,7 +33,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (archive, loading):
         monkeypatch.setattr(module, "PART" if module is archive else "BULK", 3)
     monkeypatch.setattr(csv_text, "BYTES", 40)
-    monkeypatch.setattr(sheets, "_ROWS", 2)
+    monkeypatch.setattr(parquet, "_ROWS", 2)
 
 
 @pytest.mark.usefixtures("tiny")
@@ -140,15 +140,15 @@ def test_an_import_that_was_interrupted_is_resumed_by_the_same_import(workspace,
 MISTAKES = [
     (
         "customer_id,age\nc1,1\nc2,2\nc3,3\nc4,4\nc5,5\nc6,6\nc7,old\n",
-        "p.csv: row 7, column age: is not a whole number",
+        "p.csv: row 8, column age: is not a whole number",
     ),
     (
         "customer_id,age\nc1,1\nc2,2\nc3,3\nc4,4\nc5,5\nc1,6\nc7,7\n",
-        "p.csv: row 6, column (all): the same customer stands in row 1",
+        "p.csv: row 7, column (all): the same customer stands in row 2",
     ),
     (
         "customer_id,age\nc1,1\nc2,2\nc3,3\nc4,4\nc5,5\nc6,6\nc7,7,7\n",
-        "p.csv: row 7, column (all): 3 cells, the header has 2",
+        "p.csv: row 8, column (all): 3 cells, the header has 2",
     ),
 ]
 

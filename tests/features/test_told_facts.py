@@ -10,8 +10,8 @@ import pytest
 from decisioning.errors import Refused
 from decisioning.facts.schema import Feature, FeatureSchema
 from decisioning.times import FIRST_US, HOUR_US, LAST_US, TOLERANCE_US
+from features.importing.opening import open_table
 from features.importing.profile import _Reading
-from features.importing.tables import read_parts
 from features.ledger.records import Names
 from features.profile import online
 from features.profile.online import open_profiles
@@ -87,8 +87,9 @@ def test_what_was_stored_ahead_counts_as_of_its_recording_after_the_migration(wo
 
 def read(path) -> list[int | None]:
     """Return the dates that an import reads from a file of customers."""
-    reading, dates = _Reading(DATES, Names(b"secret"), NOW_US), list[int | None]()
-    for sheet, _, _ in read_parts(path, parquet=path.suffix == ".parquet"):
+    opened, dates = open_table(path), list[int | None]()
+    reading = _Reading(DATES, Names(b"secret"), NOW_US, opened)
+    for sheet, _, _ in opened.parts():
         table = reading.table(sheet)
         dates += table["contract_ends_at"].to_pylist() if table is not None else []
     reading.faults.raise_any()
@@ -129,8 +130,8 @@ def test_a_date_that_no_calendar_has_is_refused_by_row_and_column(tmp_path, type
 def test_when_facts_were_true_may_not_lie_ahead(tmp_path) -> None:
     path = tmp_path / "p.csv"
     path.write_text("customer_id,contract_ends_at,as_of\na,2031-05-01,2199-01-01\n")
-    with pytest.raises(Refused, match="row 1, column as_of: lies more than 5 seconds ahead"):
+    with pytest.raises(Refused, match="row 2, column as_of: lies more than 5 seconds ahead"):
         read(path)
     path.write_text("customer_id,contract_ends_at,as_of\na,2031-05-01,1969-12-31\n")
-    with pytest.raises(Refused, match="row 1, column as_of: lies before 1970"):
+    with pytest.raises(Refused, match="row 2, column as_of: lies before 1970"):
         read(path)

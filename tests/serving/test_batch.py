@@ -12,6 +12,8 @@ import pytest
 
 from decisioning.errors import BrainError, Refused, Unavailable
 from decisioning.facts.schema import Feature, FeatureSchema
+from features.importing import RequestRows, read_requests
+from features.importing.opening import open_table
 from serving.brain.runtime import Brain
 from serving.commands import batch
 from serving.customers import exported_files
@@ -66,10 +68,14 @@ def test_a_preview_gives_offers_and_commits_nothing(workspace: Workspace) -> Non
     brain.close()
 
 
+def requests_of(path: Path, schema: FeatureSchema) -> RequestRows:
+    return read_requests(open_table(path), schema, "nothing was decided")
+
+
 def test_ids_of_a_csv_are_what_is_written_there(tmp_path: Path) -> None:
     written = ["00777", "777", "1e5", "1.10", "0x1F", "1.0", "+31", "a b"]
     (tmp_path / "ids.csv").write_text("customer_id,fee\n" + "".join(f"{one},1\n" for one in written) + "00777,3\n")
-    assert batch._customers(tmp_path / "ids.csv", NO_FEATURES).table["customer_id"].to_pylist() == written
+    assert requests_of(tmp_path / "ids.csv", NO_FEATURES).table["customer_id"].to_pylist() == written
 
 
 @pytest.mark.parametrize(
@@ -88,8 +94,9 @@ def test_a_column_that_holds_no_ids_is_refused_by_row_and_reason(
     tmp_path: Path, ids: pa.Array, row: int, reason: str
 ) -> None:
     pq.write_table(pa.table({"customer_id": ids}), tmp_path / "ids.parquet")
-    with pytest.raises(Refused, match=f"nothing was decided: .*\nids.parquet: row {row}, column customer_id: {reason}"):
-        batch._customers(tmp_path / "ids.parquet", NO_FEATURES)
+    told = f"nothing was decided: .*\nids.parquet: rows? {row}\\b.*, column customer_id: .*{reason}"
+    with pytest.raises(Refused, match=told):
+        requests_of(tmp_path / "ids.parquet", NO_FEATURES)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +112,7 @@ def test_a_column_that_holds_no_ids_is_refused_by_row_and_reason(
 )
 def test_ids_of_parquet_are_text_or_whole_numbers(tmp_path: Path, ids: pa.Array) -> None:
     pq.write_table(pa.table({"customer_id": ids}), tmp_path / "ids.parquet")
-    assert batch._customers(tmp_path / "ids.parquet", NO_FEATURES).table["customer_id"].to_pylist() == [
+    assert requests_of(tmp_path / "ids.parquet", NO_FEATURES).table["customer_id"].to_pylist() == [
         "7",
         "9007199254740993",
     ]
@@ -114,7 +121,7 @@ def test_ids_of_parquet_are_text_or_whole_numbers(tmp_path: Path, ids: pa.Array)
 def test_account_locale_and_context_are_part_of_the_request(workspace: Workspace, tmp_path: Path) -> None:
     rows = "customer_id,account_id,locale,page,name\nb-1,a-7,nl,help,An\nb-3,,,,Bo\nb-1,a-7,nl,help,An\n"
     (tmp_path / "in.csv").write_text(rows)
-    requests = batch._customers(tmp_path / "in.csv", FeatureSchema((PAGE,)))
+    requests = requests_of(tmp_path / "in.csv", FeatureSchema((PAGE,)))
     assert requests.unused == ("name",)
     worker = decider(workspace, "rich")
     first, second = (worker._ask(**row) for row in requests.table.to_pylist())
@@ -127,10 +134,10 @@ def test_account_locale_and_context_are_part_of_the_request(workspace: Workspace
     ("text", "message"),
     [
         ("customer_id,acount_id\nb-1,a-7\n", "column `acount_id` would not be read: did you mean `account_id`?"),
-        ("customer_id,page\nb-1,halp\n", "row 1, column page: is not one of the values of page"),
+        ("customer_id,page\nb-1,halp\n", "row 2, column page: is not one of the values of page"),
         (
             "customer_id,page\nb-1,help\nb-3,\nb-1,home\n",
-            "row 3, column page: the same customer has another value in row 1",
+            "row 4, column page: the same customer has another value in row 2",
         ),
     ],
     ids=["a column's name", "a value", "two answers"],
@@ -138,7 +145,7 @@ def test_account_locale_and_context_are_part_of_the_request(workspace: Workspace
 def test_columns_are_checked_before_anything_is_decided(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "in.csv").write_text(text)
     with pytest.raises(Refused, match=re.escape(message)):
-        batch._customers(tmp_path / "in.csv", FeatureSchema((PAGE,)))
+        requests_of(tmp_path / "in.csv", FeatureSchema((PAGE,)))
 
 
 @pytest.mark.parametrize(
@@ -157,7 +164,14 @@ def test_a_batch_that_would_fail_for_everybody_is_refused_at_once(
 ) -> None:
     (tmp_path / "in.csv").write_text("customer_id\nb-1\n")
     with pytest.raises(BrainError) as caught:
-        batch.run(workspace, tmp_path / "in.csv", tmp_path / "out.parquet", channel, (placement,), batch_id=batch_id)
+        batch.run(
+            workspace,
+            open_table(tmp_path / "in.csv"),
+            tmp_path / "out.parquet",
+            channel,
+            (placement,),
+            batch_id=batch_id,
+        )
     assert str(caught.value).startswith(message)
     assert not (tmp_path / "out.parquet").exists()
 
@@ -171,7 +185,7 @@ def test_customers_without_a_decision_are_told_and_the_batch_does_not_end_well(
     monkeypatch.setattr(batch, "_decided", lambda *_: [pa.Table.from_pylist(decided, batch.OUTPUT)])
     out = tmp_path / "out.parquet"
     with pytest.raises(Refused, match=r"1 of 2 customers have no decision: see `error` in .* --batch-id again-1"):
-        batch.run(workspace, tmp_path / "in.csv", out, "web", ("sidebar",), batch_id="again-1")
+        batch.run(workspace, open_table(tmp_path / "in.csv"), out, "web", ("sidebar",), batch_id="again-1")
     assert pq.read_table(out).num_rows == 2
 
 
@@ -204,7 +218,7 @@ def test_an_id_that_is_none_is_told_in_its_row_and_holds_nobody_up(workspace: Wo
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("none.csv", None, "there is no file"),
+        ("none.csv", None, "cannot be read: No such file"),
         ("other.csv", b"name\nx\n", "customer_id"),
         ("broken.parquet", b"nothing", "is not a Parquet file"),
     ],
@@ -215,14 +229,14 @@ def test_files_that_do_not_fit_are_refused(
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(BrainError, match=message):
-        batch.run(workspace, tmp_path / name, tmp_path / "out.parquet", "web", ("sidebar",))
+        batch.run(workspace, open_table(tmp_path / name), tmp_path / "out.parquet", "web", ("sidebar",))
     assert not (tmp_path / "out.parquet").exists()
 
 
 @pytest.mark.long
 def test_the_whole_run_on_ray(workspace: Workspace, tmp_path: Path) -> None:
     pq.write_table(pa.table({"customer_id": CUSTOMERS * 3}), tmp_path / "in.parquet")
-    summary = batch.run(workspace, tmp_path / "in.parquet", tmp_path / "out.parquet", "web", ("sidebar",))
+    summary = batch.run(workspace, open_table(tmp_path / "in.parquet"), tmp_path / "out.parquet", "web", ("sidebar",))
     assert (summary["customers"], summary["failed"]) == (len(CUSTOMERS), 0)
     assert pq.read_table(tmp_path / "out.parquet").num_rows == len(CUSTOMERS)
 

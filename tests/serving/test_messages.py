@@ -149,7 +149,7 @@ def test_a_list_of_all_sorts_is_judged_one_by_one(client):
         (("train", "sentiment"), "give --data FILE"),
         (("train", "sentiment", "--data", "{file}", "--inputs", "age"), "none of the other options"),
         (("train", "propensity", "--data", "{file}"), "leave --data out"),
-        (("train", "sentiment", "--data", "{file}"), "row 1, column label: must be one of negative, neutral, positive"),
+        (("train", "sentiment", "--data", "{file}"), "row 2, column label: must be one of negative, neutral, positive"),
         (("promote", "sentiment-fr"), "no challenger"),
         (("promote", "sentiment-en@x"), "such as sentiment-en@2"),
         (("promote", "sentiment-en@99"), "there is no sentiment-en@99"),

@@ -113,7 +113,8 @@ def train(context: LearningContext, data: MessageFile, now_us: int, progress: Pr
             progress(next(steps), len(data.languages) * (_FOLDS + 1), "training on messages")
 
     models = [_train(context, part, now_us, on_step) for part in data.languages]
-    return {"release": context.release.hash, "rows": data.rows, "left_out": data.left_out, "models": models}
+    counts = {"rows": data.rows, "left_out": data.left_out, "read": data.read}
+    return {"release": context.release.hash, **counts, "models": models}
 
 
 def _train(context: LearningContext, data: LabelledMessages, now_us: int, on_step: Callable[[], None]) -> Result:

@@ -1,6 +1,5 @@
 """Reads a company's own labelled messages from a file with columns `text`, `label` and, optionally, `language`."""
 
-from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +7,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from decisioning.errors import Refused, RequestError
+from decisioning.errors import Refused
 from decisioning.hashes import content_id
-from decisioning.strict_json import read_json
-from features.importing.tables import Faults, is_parquet, read_sheet
+from features.importing.opening import OpenedTable, Stated, open_table
+from features.importing.tables import Faults
 from features.messages.language import LANGUAGES, Language, detect
 from features.messages.text import clean
 from features.messages.trained import CLASSES, NEGATIVE
@@ -20,7 +19,6 @@ from training.model.frame import Bools, Ints
 FEWEST = 50
 """Messages that there must be of either kind, negative and not, to fit a model."""
 _REQUIRED, _COLUMNS = ("text", "label"), ("text", "label", "language")
-_JSON_LINES = (".jsonl", ".ndjson", ".json")
 _DETECTION_SAMPLE = 2_000
 _MAJORITY = 0.8
 
@@ -54,15 +52,19 @@ class LabelledMessages:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MessageFile:
-    """The messages of a file by language; `left_out` of its `rows` lack a text or label, or repeat a message."""
+    """The messages of a file by language; `left_out` of its `rows` lack a text or label, or repeat a message.
+
+    `read`: how the file was read.
+    """
 
     languages: tuple[LabelledMessages, ...]
     rows: int
     left_out: int
+    read: str
 
 
-def read_messages(file: Path) -> MessageFile:
-    """Return the messages of a CSV, Parquet or JSON lines file.
+def read_messages(file: Path, stated: Stated | None = None) -> MessageFile:
+    """Return the messages of a table.
 
     A label is negative, neutral or positive; a language is nl or en. Without a column `language` all messages have the
     language that most of them are in. A repeated message is left out, because a model would be evaluated on what it
@@ -70,10 +72,10 @@ def read_messages(file: Path) -> MessageFile:
 
     :raises Refused: a row is invalid (the message names row and column and repeats no value), or there are too few
     """
-    rows, faults = 0, Faults()
+    table, rows, faults = open_table(file, stated), 0, Faults()
     by_language: dict[Language | None, dict[str, str]] = {}
-    for row in _rows(file, faults):
-        _check(file.name, row, rows, faults)
+    for number, row in _rows(table, faults):
+        _check(file.name, row, number, faults)
         rows += 1
         if not faults.count and (row["text"] or "").strip() and (row["label"] or "").strip():
             labels = by_language.setdefault(cast(Language | None, row.get("language")), {})
@@ -82,51 +84,32 @@ def read_messages(file: Path) -> MessageFile:
     messages = [_labelled(file.name, language, labels) for language, labels in sorted(by_language.items(), key=str)]
     if not messages:
         raise Refused(f"{file.name} holds no message with a label")
-    return MessageFile(tuple(messages), rows, rows - sum(map(len, messages)))
+    return MessageFile(tuple(messages), rows, rows - sum(map(len, messages)), table.how)
 
 
-def _check(file: str, row: _Row, at: int, faults: Faults) -> None:
-    """Add what is wrong with the row at position `at` to the faults."""
+def _check(file: str, row: _Row, number: int, faults: Faults) -> None:
+    """Add what is wrong with a row to the faults."""
     for column in _COLUMNS:
         value = row.get(column)
         if column in row and not (value is None or isinstance(value, str)):
-            faults.add(file, column, [at], "must be a text")
+            faults.add(file, column, [number], "must be a text")
         elif column == "label" and value and value.strip() and value.strip().lower() not in CLASSES:
-            faults.add(file, column, [at], f"must be one of {', '.join(CLASSES)}")
+            faults.add(file, column, [number], f"must be one of {', '.join(CLASSES)}")
         elif column == "language" and column in row and value not in LANGUAGES:
-            faults.add(file, column, [at], f"must be one of {', '.join(LANGUAGES)}")
+            faults.add(file, column, [number], f"must be one of {', '.join(LANGUAGES)}")
 
 
-def _rows(file: Path, faults: Faults) -> Iterator[_Row]:
-    """Yield the rows of a file of any of the formats."""
-    if file.suffix.lower() in _JSON_LINES:
-        yield from _json_lines(file, faults)
-        return
-    sheet = read_sheet(file, parquet=is_parquet(file))
-    if missing := sorted(set(_REQUIRED) - set(sheet.columns)):
-        columns = ", ".join(sheet.columns[:20])
-        raise Refused(f"{file.name} has no column {missing[0]}: rename the one that holds it (there are {columns})")
-    names = [name for name in _COLUMNS if name in sheet.columns]
-    for values in zip(*(sheet[name].to_pylist() for name in names), strict=True):
-        yield dict(zip(names, values, strict=True))
-
-
-def _json_lines(file: Path, faults: Faults) -> Iterator[_Row]:
-    """Yield the object of each line; an invalid line is a fault, and yields an empty row."""
-    try:
-        lines = [line for line in file.read_bytes().split(b"\n") if line.strip()]
-    except OSError:
-        raise Refused(f"{file.name} cannot be read") from None
-    for at, line in enumerate(lines):
-        try:
-            row = read_json(line.removeprefix(BOM_UTF8))
-        except (ValueError, RequestError):
-            row = None
-        if not isinstance(row, dict):
-            faults.add(file.name, "(all)", [at], "is not a JSON object, or has a key twice")
-        elif missing := [name for name in _REQUIRED if name not in row]:
-            faults.add(file.name, missing[0], [at], "is missing")
-        yield row if isinstance(row, dict) else {}
+def _rows(table: OpenedTable, faults: Faults) -> Iterator[tuple[int, _Row]]:
+    """Yield the number of each row in the file, and the row."""
+    if missing := sorted(set(_REQUIRED) - set(table.columns)):
+        columns = ", ".join(table.columns[:20])
+        name = table.path.name
+        raise Refused(f"{name} has no column {missing[0]}: rename the one that holds it (there are {columns})")
+    names = [name for name in _COLUMNS if name in table.columns]
+    for sheet, _, _ in table.parts(faults):
+        numbers = sheet.row_numbers(range(len(sheet)))
+        for number, *values in zip(numbers, *(sheet[name].to_pylist() for name in names), strict=True):
+            yield number, dict(zip(names, values, strict=True))
 
 
 def _labelled(file: str, language: Language | None, labels: Mapping[str, str]) -> LabelledMessages:

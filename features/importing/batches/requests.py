@@ -1,7 +1,6 @@
 """Reads whom to decide for: a row per customer, with what else their request says."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -10,9 +9,11 @@ import pyarrow as pa
 from decisioning.errors import Refused
 from decisioning.facts.schema import Feature, FeatureSchema
 from decisioning.nearest import nearest
-from features.importing.cells import CellReader
+from features.importing.cells import CellReader, lacking
+from features.importing.opening import OpenedTable
 from features.importing.profile import column_of
-from features.importing.tables import Faults, Sheet, is_parquet, read_parts
+from features.importing.tables import Faults, Sheet
+from features.importing.tables.row_numbers import RowNumbers
 
 CUSTOMER, ACCOUNT, LOCALE = "customer_id", "account_id", "locale"
 
@@ -29,36 +30,36 @@ class RequestRows:
     unused: tuple[str, ...]
 
 
-def read_requests(path: Path, schema: FeatureSchema, refusal: str) -> RequestRows:
-    """Return the requests of a CSV or Parquet file.
+def read_requests(table: OpenedTable, schema: FeatureSchema, refusal: str) -> RequestRows:
+    """Return the requests of a table.
 
-    Raises Refused, which begins with `refusal`, for wrong cells, for two rows of a customer that differ, for a file
+    Raises Refused, which begins with `refusal`, for wrong cells, for two rows of a customer that differ, for a table
     without the column customer_id, and for a column whose name is nearly that of one that would be read.
     """
     faults, parts = Faults(), list[pa.Table]()
-    unused: tuple[str, ...] = ()
     context = {feature.name: feature for feature in schema.of_source("context")}
-    for sheet, _, _ in read_parts(path, parquet=is_parquet(path)):
-        unused = _unused(sheet, context)
+    unused, numbers = _unused(table, context), RowNumbers(1)
+    for sheet, _, _ in table.parts(faults):
+        numbers = sheet.numbers
         parts.append(_read(sheet, faults, context))
     faults.raise_any(refusal)
-    return RequestRows(_one_each(pa.concat_tables(parts), path.name, refusal), unused)
+    return RequestRows(_one_each(pa.concat_tables(parts), (table.path.name, numbers), refusal), unused)
 
 
-def _unused(sheet: Sheet, context: dict[str, Feature]) -> tuple[str, ...]:
+def _unused(table: OpenedTable, context: dict[str, Feature]) -> tuple[str, ...]:
     """Return the columns that are not read; raises Refused for a missing or a misspelt one."""
     known = {CUSTOMER, ACCOUNT, LOCALE, *context}
-    if CUSTOMER not in sheet.columns:
-        raise Refused(f"{sheet.file} has no column `{CUSTOMER}`: its columns are {', '.join(sheet.columns[:20])}")
-    others = tuple(name for name in sheet.columns if name not in known)
+    if CUSTOMER not in table.columns:
+        raise Refused(lacking(table, CUSTOMER))
+    others = tuple(name for name in table.columns if name not in known)
     for name in others:
-        if close := nearest(name, known - set(sheet.columns)):
-            raise Refused(f"{sheet.file}: column `{name}` would not be read: did you mean `{close}`?")
+        if close := nearest(name, known - set(table.columns)):
+            raise Refused(f"{table.path.name}: column `{name}` would not be read: did you mean `{close}`?")
     return others
 
 
 def _read(sheet: Sheet, faults: Faults, context: dict[str, Feature]) -> pa.Table:
-    reader = CellReader(sheet, faults, ("",), ".", ZoneInfo("UTC"), 0)
+    reader = CellReader(sheet, faults, ("",), ZoneInfo("UTC"), 0)
     columns = {CUSTOMER: reader.ids(CUSTOMER)}
     if ACCOUNT in sheet.columns:
         columns[ACCOUNT] = reader.ids(ACCOUNT, optional=True)
@@ -70,7 +71,7 @@ def _read(sheet: Sheet, faults: Faults, context: dict[str, Feature]) -> pa.Table
     return pa.table(columns)
 
 
-def _one_each(rows: pa.Table, file: str, refusal: str) -> pa.Table:
+def _one_each(rows: pa.Table, file: tuple[str, RowNumbers], refusal: str) -> pa.Table:
     """Return the first row of each customer; raises Refused if another one says something else."""
     ids = rows[CUSTOMER].combine_chunks().dictionary_encode()
     _, first, which = np.unique(ids.indices.to_numpy(), return_index=True, return_inverse=True)
@@ -78,7 +79,9 @@ def _one_each(rows: pa.Table, file: str, refusal: str) -> pa.Table:
     for column in rows.column_names[1:]:
         cells = rows[column].combine_chunks()
         for row in _differing(cells, cells.take(pa.array(first[which]))):
-            faults.add(file, column, [row], f"the same customer has another value in row {first[which[row]] + 1}")
+            name, numbers = file
+            same, other = numbers.of([row, first[which[row]]])
+            faults.add(name, column, [same], f"the same customer has another value in row {other}")
     faults.raise_any(refusal)
     return rows.take(pa.array(np.sort(first)))
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from decisioning.errors import Refused, RequestError
 from decisioning.strict_json import read_json
-from features.importing.tables import is_parquet
+from features.importing.opening.packed import is_parquet
 from features.signals.event import Event
 from features.signals.intake import Intake
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.importing.tables.faults import Faults
+from features.importing.tables.row_numbers import RowNumbers
 
 _ENCODED: Final = ("subject", "action", "channel", "known_us", "probability")
 _SMALL: Final = 127
@@ -68,10 +69,15 @@ def encode_together(places: Sequence[tuple[FileColumns, str]]) -> pa.Array:
 
 
 def report_repeated(
-    faults: Faults, file: str, what: str, columns: Sequence[pa.Array], rows: pa.Array | None = None
+    faults: Faults,
+    file: tuple[str, RowNumbers],
+    what: str,
+    columns: Sequence[pa.Array],
+    rows: pa.Array | None = None,
 ) -> None:
     """Report rows with the same cells in all `columns` as an earlier row; `what` names what they identify.
 
+    :param file: its name, and the numbers of its rows
     :param rows: the rows of the file that the columns hold, by default all
     """
     if are_distinct([column.indices if pa.types.is_dictionary(column.type) else column for column in columns]):
@@ -81,11 +87,16 @@ def report_repeated(
     for row, key in zip(range(len(columns[0])) if rows is None else rows.to_pylist(), keys, strict=True):
         first = first_rows.setdefault(key, row)
         if first != row and None not in key:
-            faults.add(file, "(all)", [row], f"the same {what} stands in row {first + 1}")
+            name, numbers = file
+            faults.add(name, "(all)", numbers.of([row]), f"the same {what} stands in row {numbers.of([first])[0]}")
 
 
 def first_rows(
-    faults: Faults, file: str, what: str, key: Sequence[pa.Array], facts: Mapping[str, pa.Array]
+    faults: Faults,
+    file: tuple[str, RowNumbers],
+    what: str,
+    key: Sequence[pa.Array],
+    facts: Mapping[str, pa.Array],
 ) -> pa.Array | None:
     """Return the first row of each key, int64, or None if no key stands in two rows.
 
@@ -100,7 +111,9 @@ def first_rows(
         values = cells.to_pylist()
         for row, same in enumerate(first):
             if values[row] != values[same]:
-                faults.add(file, column, [row], f"the same {what} stands in row {same + 1}, with another value")
+                name, numbers = file
+                here, there = numbers.of([row, same])
+                faults.add(name, column, [here], f"the same {what} stands in row {there}, with another value")
     return pa.array(sorted(set(first)), pa.int64())
 
 

@@ -7,44 +7,45 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_POINT, _COMMA = (rf"^[+-]?([0-9]+({mark}[0-9]*)?|{mark}[0-9]+)([eE][+-]?[0-9]+)?$" for mark in (r"\.", ","))
-_WHOLE: Final = r"^[+-]?[0-9]{1,18}([.,]0{0,2})?$"
-"""With at most two zeros after the mark: `1.000` is one to some and a thousand to others."""
-_GROUPED: Final = r"^[+-]?[0-9]{1,3}([.,' ][0-9]{3})+([.,][0-9]*)?$"
+from features.importing.tables.marks import AMBIGUOUS, Decimal, Reasons, without_marks
+
+_WHOLE: Final = r"^[+-]?[0-9]{1,18}(\.0{0,2})?$"
+"""With at most two zeros after the point: `1.000` is one to some and a thousand to others."""
+_THOUSANDS: Final = r"^[+-]?[0-9]{1,3}(\.[0-9]{3})$"
 _EXACT: Final = 2**53
 """Whole numbers up to here are floats; beyond, some are not."""
 _LONG: Final = 16
 """Digits from which a whole number may be larger."""
-_THOUSANDS: Final = "has marks that may be of thousands or decimals: write the number without marks of thousands"
 _TOO_LARGE: Final = "is a whole number that `float` cannot hold exactly: declare the feature int or string"
-Faults = list[tuple[pa.Array, str]]
-"""Which rows are wrong, and why."""
 
 
-def parsed_numbers(cells: pa.Array, decimal: str, *, whole: bool) -> tuple[pa.Array, Faults]:
+def parsed_numbers(
+    cells: pa.Array, decimal: Decimal | None, *, whole: bool, shown: bool = True
+) -> tuple[pa.Array, Reasons]:
     """Return texts, (n,), as float64 or as int64 if `whole`; null where missing or wrong, which is in the faults.
 
-    :param decimal: the mark of decimals, a point or a comma
+    :param decimal: the mark of decimals; None: that of each cell, as far as it is certain
+    :param shown: rows show that mark, so that the other one is of thousands
     """
-    form = _WHOLE.replace("[.,]", rf"\{decimal}") if whole else _COMMA if decimal == "," else _POINT
-    bad = _false_at_nulls(pc.invert(pc.match_substring_regex(cells, form)))
-    grouped = pc.and_(bad, _false_at_nulls(_matches(cells, _GROUPED, bad)))
-    text = pc.replace_substring(_without(cells, bad), decimal, ".")
-    plain = pc.replace_substring_regex(text, r"^\+|\.0*$" if whole else r"^\+", "")
-    faults: Faults = [
-        (pc.and_(bad, pc.invert(grouped)), "is not a whole number" if whole else "is not a number"),
-        (grouped, _THOUSANDS),
-    ]
+    texts, faults = without_marks(cells, decimal, shown=shown)
     if whole:
-        return plain.cast(pa.int64()), faults
-    numbers = plain.cast(pa.float64())
+        return _whole_numbers(texts, faults)
+    numbers = pc.replace_substring_regex(texts, r"^\+", "").cast(pa.float64())
     faults.append((pc.invert(pc.is_finite(numbers)), "is not a finite number"))
-    inexact = _inexact(plain, numbers)
+    inexact = _inexact(texts, numbers)
     faults.append((inexact, _TOO_LARGE))
     return _without(numbers, inexact), faults
 
 
-def typed_numbers(cells: pa.Array, *, whole: bool) -> tuple[pa.Array, Faults]:
+def _whole_numbers(texts: pa.Array, faults: Reasons) -> tuple[pa.Array, Reasons]:
+    bad = _false_at_nulls(pc.invert(pc.match_substring_regex(texts, _WHOLE)))
+    grouped = _false_at_nulls(_matches(texts, _THOUSANDS, bad))
+    faults += [(pc.and_(bad, pc.invert(grouped)), "is not a whole number"), (grouped, AMBIGUOUS)]
+    plain = pc.replace_substring_regex(_without(texts, bad), r"^\+|\.0*$", "")
+    return plain.cast(pa.int64()), [(mask, reason.replace("a number", "a whole number")) for mask, reason in faults]
+
+
+def typed_numbers(cells: pa.Array, *, whole: bool) -> tuple[pa.Array, Reasons]:
     """Return numbers, (n,), as `parsed_numbers` does."""
     if pa.types.is_floating(cells.type):
         numbers = cells.cast(pa.float64())
