@@ -175,16 +175,19 @@ def promote_in(
 @command(stopped=ONLY_READS)
 @click.argument("action", required=False)
 @click.option("--version", type=int, help="By default the champion, else the challenger.")
-def card(workspace: Workspace, action: str | None, version: int | None) -> Result:
+@click.option("--model", "name", help="A model such as churn-risk; by default propensity.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A page to write the card to, as HTML.")
+def card(workspace: Workspace, action: str | None, version: int | None, name: str | None, out: Path | None) -> Result:
     """Show what a model's propensities rest on: evidence, what they borrow, held-out figures and known limits."""
     from training.learning import report
     from training.registry import Registry
-    from training.reporting import cards
+    from training.reporting import card_page, cards
 
-    shown = report.card_of(Registry(workspace.data), version, action)
+    shown = report.card_of(Registry(workspace.data), version, action, name)
+    page = {} if out is None else {"page": str(card_page.write_card(out, shown))}
     if action is not None or click.get_current_context().params["as_json"]:
-        return shown
-    return {**shown, "actions": cards.overview(shown)}
+        return {**shown, **page}
+    return {**shown, "actions": cards.overview(shown), **page}
 
 
 @command()

@@ -188,6 +188,10 @@ class Registry:
                 return []
             raise Unavailable(f"the registry of models cannot be read ({sqlite_advice(error)}): see {file}") from None
 
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all models that have a champion or a challenger, sorted."""
+        return tuple(sorted({str(row[0]) for row in self._rows("SELECT name FROM registered_model_aliases")}))
+
     def settle(self) -> None:
         """Write MLflow's paths anew if the workspace was moved or copied since they were written."""
         here = self._artifacts.as_uri()

@@ -7,13 +7,13 @@ from pydantic import Field, model_validator
 
 from decisioning.spec import Description, Strict, Value, worded
 
-Use = Literal["shown", "said", "on_request"]
+Use = Literal["shown", "said", "on_request", "never"]
 """Where a reason may be used.
 
 `shown`: with an offer, wherever it is seen. `said`: also by an agent alone. `on_request`: only in an explanation that
-somebody asks for.
+somebody asks for. `never`: to nobody but the company; it has no text.
 """
-USES: Final[tuple[Use, ...]] = ("shown", "said", "on_request")
+USES: Final[tuple[Use, ...]] = ("shown", "said", "on_request", "never")
 
 
 class Band(Strict):

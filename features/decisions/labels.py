@@ -171,7 +171,8 @@ def outcome_tables(release: Release, outcome: str | None = None) -> dict[str, pa
     all_actions = tuple(release.with_superseded.values())
     window = max((a.outcomes.window_us for a in all_actions), default=0)
     positive = {a.id: (outcome,) if outcome else a.outcomes.positive for a in all_actions}
-    positive[NOTHING] = tuple(sorted({name for names in positive.values() for name in names}))
+    every = {name for names in positive.values() for name in names}
+    positive[NOTHING] = (outcome,) if outcome else tuple(sorted(every))
     actions: list[tuple[object, ...]] = [
         (a.id, a.outcomes.window_us, a.outcomes.settled_us, catalogue_eur(a, release, outcome)) for a in all_actions
     ]

@@ -13,7 +13,8 @@ def blanks(node: YamlNode, text: str) -> Iterator[Mistake]:
     """Yield a mistake per blank of a mapping, with the comment that stands in its line."""
     lines = text.splitlines()
     for path, line in _places(node):
-        key = next((str(step) for step in reversed(path) if isinstance(step, str)), "a value")
+        name = node.at(path[:-1]).items.get("name")
+        key = str(name.value) if path[-1] == "value" and name else str(path[-1])
         yield Mistake(node.file, line, f"`{key}` is blank", _comment(lines[line - 1]) or "write what is true")
 
 

@@ -363,7 +363,7 @@ class ImportMapping(Strict):
     def _since_the_first_file(cls, raw: Any) -> Any:
         """Give assertions without `since` the earliest time that a file states for all its rows, if there is one."""
         times = [f.get("as_of") for f in raw.get("files", ()) if isinstance(f, dict)] if isinstance(raw, dict) else []
-        stated = sorted(time for time in times if isinstance(time, str))
+        stated = sorted(time for time in times if isinstance(time, str) and time[:1].isdigit())
         if not stated or not isinstance(raw.get("assertions"), tuple):
             return raw
         with_time = ({"since": stated[0], **a} if isinstance(a, dict) else a for a in raw["assertions"])

@@ -11,7 +11,7 @@ from decisioning.catalogue.check.words import hint, shape_problems
 from decisioning.catalogue.source import Path, YamlNode, decode, parse, shorten
 from decisioning.errors import ConfigError, Mistake
 from decisioning.facts.standing import ALL_CHANNELS
-from features.importing.blanks import BLANK, blanks
+from features.importing.blanks import blanks
 from features.importing.mapping import NONE, AssertedBasis, AssertedConsent, Choice, ConsentColumn, ImportMapping
 
 _SHARED: Final = "every_action"
@@ -34,7 +34,8 @@ def read_mapping(file: str, data: bytes) -> MappingSource:
     try:
         source = MappingSource(ImportMapping.model_validate(root.value), root)
     except ValidationError as error:
-        others = [p for p in shape_problems("mapping", ImportMapping, error, root) if BLANK not in p.message]
+        lines = {blank.line for blank in missing}
+        others = [p for p in shape_problems("mapping", ImportMapping, error, root) if p.line not in lines]
         raise ConfigError([*missing, *others]) from None
     if problems := [*missing, *_cross_checks(source)]:
         raise ConfigError(problems)

@@ -61,7 +61,9 @@ def import_log(
     released = releasing.release(workspace, by)
     with open_stores(workspace) as (ledger, release, history):
         counts = write(plan, release.catalogue, ledger, history, workspace.settings.environment, progress)
-    return {"mapping": source.mapping.id, **asdict(counts), "release": released["release"], **as_tables(plan.counts)}
+    scores = [{"feature": score.name, "outcome": score.outcome} for score in source.mapping.scores]
+    tables = {**as_tables(plan.counts), **({"scores": scores} if scores else {})}
+    return {"mapping": source.mapping.id, **asdict(counts), "release": released["release"], **tables}
 
 
 def import_profile(workspace: Workspace, file: Path, table: Mapping[str, Any], progress: Progress) -> dict[str, Any]:

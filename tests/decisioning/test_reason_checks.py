@@ -4,14 +4,16 @@ import re
 
 import pytest
 
+from decisioning.catalogue.actions import Settings
 from decisioning.catalogue.files import WORDING, load, pack
 from decisioning.catalogue.release import Release
 from decisioning.errors import ConfigError
+from decisioning.facts.because import Because
 from decisioning.facts.clauses_2 import clauses_of
 from decisioning.facts.forms import Ask, PlacementAsk
 from decisioning.facts.schema import Feature
 from decisioning.records.pieces import SignedNumbering
-from decisioning.records.wording_2 import filled, number, signed_name
+from decisioning.records.wording_2 import DirectedWords, filled, number, signed_name
 from decisioning.review import personas
 from decisioning.review.hints import hints
 from tests import strategies as world
@@ -37,6 +39,7 @@ REFUSED = [
     ("int", "bands: [{is: x, %s}]" % (TWO % ("u dat hebt", "you have it")), "the feature is a number"),
     ("int", "bands: [{%s}]" % (TWO % ("u dat hebt", "you have it")), "needs the values that it is for"),
     ("int", "use: shown", "it has no text"),
+    ("int", "use: never, " + TWO % ("u veel hebt", "you have much"), "nobody may be told"),
     ("int, tags: [protected]", "use: said, " + TWO % ("u oud bent", "you are old"), "tagged `protected`"),
     ("float, source: model", "use: said, " + TWO % ("u blijft", "you stay"), "a score of a model"),
     ("int", "use: shown, " + TWO % ("u te laat betaalde", "you paid"), "speaks of `te laat`"),
@@ -60,6 +63,15 @@ def test_a_clause_that_would_not_read_well_is_refused_with_its_line(dtype: str, 
     text = checked(f"{{name: more_of_it, dtype: {dtype}, because: {{{because}}}}}")
     assert message in text
     assert "x.yaml:2" in text
+
+
+@pytest.mark.promise("reasons.catalogue")
+def test_a_feature_may_be_told_to_nobody() -> None:
+    """Without it, a name that is no word would be read aloud: clauses are made of names where there are none."""
+    assert not checked("{name: cons_price_idx, dtype: float, because: {use: never}}")
+    feature = Feature(name="more_of_it", dtype="float", because=Because(use="never"))
+    words = DirectedWords({"more_of_it": feature}, {}, Settings())
+    assert words.spoken("more_of_it", "for", "en", {"more_of_it": 3.0}).sentence == ""
 
 
 @pytest.mark.promise("reasons.catalogue")

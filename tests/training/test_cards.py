@@ -1,6 +1,7 @@
 """A card says what a model's figures rest on, as the fit itself knows it, and what their limits are."""
 
 import json
+import re
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -17,12 +18,15 @@ from tests.training.logs import random_log
 from training.fitting.frozen import single_action_model, with_frozen
 from training.fitting.predict import propensities
 from training.fitting.propensity import Recipe, _above, _actions, fit
+from training.fitting.risk import one_action
 from training.model.design import make_design
 from training.model.frame import ModelTerms, TrainingSet
 from training.model.model import Frozen
-from training.reporting.cards import describe, of_action, overview
+from training.reporting.card_page import write_card
+from training.reporting.cards import describe, describe_event, of_action, overview
 from training.reporting.held_out import HeldOut
 from training.reporting.page import write_page
+from training.reporting.registration import fit_event
 
 BASE = Recipe(growth=None)
 RELEASE = Release.from_bytes(pack({"all.yaml": CATALOGUE}))
@@ -201,3 +205,19 @@ def test_a_card_is_json_and_a_page_that_tells_of_nobody(card: dict[str, Any], tm
     assert card["data_hash"][:19] in page
     with pytest.raises(Refused, match="no such action"):
         of_action(card, "soup")
+
+
+@pytest.mark.promise("models.cards")
+def test_a_model_of_an_event_has_a_card_and_a_page(tmp_path: Path, log: TrainingSet) -> None:
+    """It tells the event, its held-out figures and limits, and nothing of a catalogue's prior, which there is not."""
+    rows = one_action(log.x, log.label, log.feature_names, log.unit)
+    model, metrics = fit_event(rows, BASE)
+    card = {"model": "churn-risk@1", **describe_event(model, rows, metrics.predicted, RELEASE, "left")}
+    event = card["actions"][0]
+    assert (event["action"], event["evidence"]["rows"]) == ("left", len(log))
+    assert event["held_out"]["auc"]["value"] == pytest.approx(metrics.auc)
+    assert "prior" not in json.dumps([event["held_out"], event["known_limits"]])
+    page = write_card(tmp_path / "card.html", card).read_text()
+    assert f"{int(log.label.sum()):,} of {len(log):,} rows" in page
+    assert all(escape(text) in page for text in (*card["intended_use"], *event["known_limits"], "churn-risk@1"))
+    assert not re.search(r"https?://(?!www\.w3\.org)", page)

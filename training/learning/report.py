@@ -66,19 +66,27 @@ def _card(registry: Registry, champion: int | None) -> dict[str, Any]:
         return {}
 
 
-def card_of(registry: Registry, version: int | None = None, action: str | None = None) -> Result:
+def card_of(
+    registry: Registry, version: int | None = None, action: str | None = None, name: str | None = None
+) -> Result:
     """Return the card of a version, by default the champion, else the challenger; of all its actions, or one.
 
+    :param name: the model; by default propensity
     :raises Refused: nothing is trained yet, or the version's release had no such action
     :raises NotFound: there is no such version, or it has no card
     """
-    chosen = (
-        version or registry.alias_version(PROPENSITY, "champion") or registry.alias_version(PROPENSITY, "challenger")
-    )
+    name = name or PROPENSITY
+    chosen = version or registry.alias_version(name, "champion") or registry.alias_version(name, "challenger")
     if chosen is None:
-        raise Refused(f"{PROPENSITY} has no version yet: run `brain train`")
-    card = {"model": f"{PROPENSITY}@{chosen}", **registry.document(PROPENSITY, chosen, CARD)}
+        raise Refused(f"{name} has no version yet: run `brain train`{_others(registry, name)}")
+    card = {"model": f"{name}@{chosen}", **registry.document(name, chosen, CARD)}
     return card if action is None else of_action(card, action)
+
+
+def _others(registry: Registry, name: str) -> str:
+    """Return that there are other models, as a part of a sentence; empty if there are none."""
+    others = sorted(other for other in registry.names() if other != name)
+    return f", or look at another model with --model {others[0]}" if others else ""
 
 
 def for_pdstools(context: LearningContext, now_us: int, folder: Path) -> list[str]:

@@ -9,6 +9,7 @@ from decisioning.catalogue.check.words import hint
 from decisioning.catalogue.release import Release
 from decisioning.errors import Refused
 from features.decisions.log import DecisionLog, Progress
+from features.decisions.parsing import NOTHING
 from training.evaluation.policies import (
     PolicyValue,
     Question,
@@ -33,7 +34,7 @@ from training.learning.promotion import champion_model, promote
 from training.learning.rankings import compare_rankings
 from training.model.frame import TrainingSet, rarer_label, units_with
 from training.registry import PROPENSITY
-from training.reporting.cards import CARD, describe
+from training.reporting.cards import CARD, describe, describe_event
 from training.reporting.evidence_text import left_out_why, rests_on
 from training.reporting.held_out import HeldOut
 from training.reporting.monitoring import untold_looks
@@ -81,6 +82,7 @@ def train(
     _check_declared(outcome, context.release)
     data = training_set(context, now_us, outcome=outcome, progress=progress)
     data = with_frozen_actions(_only(data, inputs), frozen)
+    _check_contacts(data, context.release)
     _check_enough(data)
     learn, held_out = data.split(TRAIN_SHARE, recipe.seed)
     documents: dict[str, Result] = {}
@@ -186,7 +188,8 @@ def train_risk(
     model, metrics = fit_event(data, recipe)
     step("registering")
     params = {"outcome": outcome, "feature": feature, **recipe_params(recipe)}
-    trained = TrainedModel(risk_name(feature), model, data, release.hash, params, metrics)
+    documents = {CARD: describe_event(model, data, metrics.predicted, release, outcome)}
+    trained = TrainedModel(risk_name(feature), model, data, release.hash, params, metrics, documents)
     version = register_champion(context, trained, now_us)
     step("scoring")
     scores = write_champions_scores(context, trained.name, now_us, progress)
@@ -331,6 +334,16 @@ def _only(data: TrainingSet, inputs: Sequence[str] | None) -> TrainingSet:
         return data
     at = [n for n, name in enumerate(data.feature_names) if name.partition("=")[0] in inputs]
     return replace(data, x=data.x[:, at], feature_names=tuple(data.feature_names[n] for n in at))
+
+
+def _check_contacts(data: TrainingSet, release: Release) -> None:
+    """Refuse a log without a contact, and name the training for what happens by itself if there is a score for it."""
+    scores = [f.name for f in release.schema.of_source("model")]
+    if scores and not any(action != NOTHING for action in data.actions):
+        raise Refused(
+            "the log holds no contact whose outcome is known, so there is no propensity to learn; for what customers "
+            f"do by themselves, run: brain train risk --feature {scores[0]} --outcome OUTCOME"
+        )
 
 
 def _check_enough(data: TrainingSet) -> None:

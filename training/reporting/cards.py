@@ -27,6 +27,10 @@ INTENDED = (
     "To rank, by expected value, what passed consent and every policy for this customer",
     "To say how likely the declared positive outcome is within its window, with an interval",
 )
+OF_EVENT = (
+    "To say how likely it is that this happens to a customer, so that people may be helped or kept in time",
+    "As a feature of rules and values of the catalogue, never as a reason of an offer",
+)
 REFUSED = (
     "To decide who may have something: eligibility, suitability, credit and price are rules, not scores",
     "For anybody who does not allow profiling, is restricted, or is not known to be an adult",
@@ -53,6 +57,26 @@ def describe(
     """
     builder = _CardBuilder(model, data, held_out, release, untold or {})
     unknown = [a for a in model.actions if a not in release.actions]
+    parts = [builder.action(action) for action in (*release.actions, *unknown)]
+    return {**_common(builder), "intended_use": list(INTENDED), "refused_uses": list(REFUSED), "actions": parts}
+
+
+def describe_event(model: PropensityModel, data: TrainingSet, predicted: Floats, release: Release, event: str) -> Card:
+    """Return the card of a model of one event that happens by itself, such as leaving.
+
+    :param predicted: of each row, (n,), by models that did not see it
+    """
+    builder = _CardBuilder(model, data, HeldOut(data, predicted), release, {})
+    part = {**builder.action(model.actions[0]), "action": event}
+    held_out = {k: v for k, v in part["held_out"].items() if "prior" not in k}  # no catalogue states one of an event
+    limits = [limit for limit in part["known_limits"] if "prior" not in limit]
+    event_card = {**part, "held_out": held_out, "known_limits": limits}
+    return {**_common(builder), "intended_use": list(OF_EVENT), "refused_uses": list(REFUSED), "actions": [event_card]}
+
+
+def _common(builder: "_CardBuilder") -> Card:
+    """Return what a card says of the whole model."""
+    model, data, held_out, release = builder.model, builder.data, builder.held_out, builder.release
     return {
         "release": release.hash,
         "content_hash": model.content_hash,
@@ -64,9 +88,6 @@ def describe(
         "held_out_customers": held_out.rows.customers,
         **_window(data.at_us),
         "features": list(model.feature_names),
-        "intended_use": list(INTENDED),
-        "refused_uses": list(REFUSED),
-        "actions": [builder.action(action) for action in (*release.actions, *unknown)],
     }
 
 

@@ -56,7 +56,7 @@ def _read_by_protections(draft: Draft) -> frozenset[str]:
 
 
 def _use(item: Item[Feature], because: Because, protecting: frozenset[str]) -> Iterator[Mistake]:
-    if because.use != "on_request" and (why := why_on_request(item.spec, because, protecting)):
+    if because.use in ("shown", "said") and (why := why_on_request(item.spec, because, protecting)):
         message = f"{why}, which is no reason of an offer"
         yield item.problem(("because", "use"), message, "write `use: on_request`, or leave the value without a text")
 
@@ -90,7 +90,12 @@ def _texts(description: str | dict[str, str]) -> tuple[str, ...]:
 
 def _bands(item: Item[Feature], because: Because) -> Iterator[Mistake]:
     feature = item.spec
-    if not because.clauses:
+    if because.use == "never":
+        if because.clauses:
+            yield item.problem(
+                ("because",), "it has a text, and nobody may be told", "remove the text, or `use: never`"
+            )
+    elif not because.clauses:
         yield item.problem(("because",), "it has no text", 'write for example `because: {text: "you have mobile"}`')
     if feature.dtype not in ("int", "float", "bool", "enum"):
         yield item.problem(("because",), f"a `{feature.dtype}` is not told as a reason", "remove it")

@@ -8,6 +8,7 @@ from serving.commands.telling.cells import cell, euros, folded, number, percenta
 
 Json = dict[str, Any]
 _NEEDED = ("needed_customers", "needed_effective_rows", "rows", "held_out_rows", "decisions", "customers")
+_OF_SCORES = ("outcome", "feature", "scored", "left_out")
 _HASHES = frozenset({"release", "data_hash", "content_hash"})
 
 
@@ -76,10 +77,20 @@ def _resuming(result: Json) -> str:
 
 def _trained(result: Json) -> list[str]:
     seen = f"{number(result['rows'])} rows of {number(result['customers'])} customers"
-    lines = [f"{result['model']} learned from {seen}, and is a challenger: it decides nothing yet"]
+    does = "and is a challenger: it decides nothing yet"
+    if "feature" in result:
+        does = f"and scored {number(result['scored'])} customers in {result['feature']}"
+        does += f"; {number(result['left_out'])} may not be profiled" if result["left_out"] else ""
+    lines = [f"{result['model']} learned from {seen}, {does}"]
     if result.get("auc") is not None:
         lines.append(f"AUC {result['auc']:.3f} and log loss {result['log_loss']:.3f} on customers it had not seen")
     return [*lines, f"it reads {folded(list(result['features']))}"]
+
+
+def _after_training(result: Json) -> str:
+    if "feature" in result:
+        return f"brain card --model {result['name']} --out card.html"
+    return "brain evaluate says what it would earn; brain trial --share 0.5 tries it beside the model that decides"
 
 
 def _evaluated(result: Json) -> list[str]:
@@ -152,17 +163,24 @@ def _verified(result: Json) -> list[str]:
 
 
 def _imported(result: Json) -> list[str]:
-    if "mapping" in result:
+    if not _is_of_profile(result):
         return []
     rows, customers = number(result["rows"]), number(result["customers"])
     return [f"{rows} rows set facts of {customers} customers: {cell(result['features'])}"]
 
 
+def _is_of_profile(result: Json) -> bool:
+    """Tell whether it is the result of `brain import profile`: neither of a mapping, nor of a draft or a check."""
+    return "mapping" not in result and "rows" in result
+
+
 def _not_of_a_profile(result: Json) -> Json:
-    return result if "mapping" in result else only("erased")(result)
+    return only("erased")(result) if _is_of_profile(result) else result
 
 
 def _after_import(result: Json) -> str:
+    if score := next(iter(result.get("scores", ())), None):
+        return f"brain train risk --outcome {score['outcome']} --feature {score['feature']}"
     return "brain train learns from these contacts" if "mapping" in result else ""
 
 
@@ -250,10 +268,10 @@ PRESENTATIONS: Mapping[str, Presentation] = {
     "moments": Presentation(_deliveries, rest=only("dead", "secret")),
     "train": Presentation(
         _trained,
-        frozenset({"model", "name", "version", "rows", "customers", "features", "auc", "log_loss", *_HASHES}),
-        next_step(
-            "brain evaluate says what it would earn; brain trial --share 0.5 tries it beside the model that decides"
+        frozenset(
+            {"model", "name", "version", "rows", "customers", "features", "auc", "log_loss", *_OF_SCORES, *_HASHES}
         ),
+        _after_training,
     ),
     "evaluate": Presentation(
         _evaluated,
