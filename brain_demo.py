@@ -47,7 +47,7 @@ def demo(folder: Path, once: bool, customers: int, port: int | None) -> Result:
         if once:
             os.kill(os.getpid(), signal.SIGTERM)
         else:
-            showing.show_next(run.url, folder)
+            showing.show_next(run.url, folder, [str(s.customer_id) for s in telecom.SHOWCASE])
 
     return serve_forever(workspace, on_ready=show, say=lambda line: click.echo(line, err=True))
 

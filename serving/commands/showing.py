@@ -3,6 +3,7 @@
 import http.client
 import json
 import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ from urllib.parse import urlsplit
 from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
+
+from serving.commands.telling.cells import euros, percentage
+from serving.commands.telling.results import WHY_EMPTY
 
 _CONSOLE = Console(highlight=False)
 
@@ -55,13 +59,21 @@ def _signal(request: Mapping[str, Any], type_: str, data: Mapping[str, Any]) -> 
     return {"specversion": "1.0", **envelope, "type": type_, "data": data}
 
 
-def show_next(url: str, folder: Path) -> None:
-    """Print what a user can try next."""
-    _CONSOLE.print(f"\nserving until Ctrl-C: [bold]{url}/docs[/bold]\n")
-    _CONSOLE.print(f'  curl -s -H "Authorization: Bearer $(cat {folder}/keys/agent)" {url}/v1/customers/c-1042')
-    _CONSOLE.print(f"  brain check --workspace {folder}      then edit {folder}/catalogue/ and `brain release`")
-    _CONSOLE.print(f"  brain report --workspace {folder}     what was offered and what came of it")
-    _CONSOLE.print(f"  brain verify --workspace {folder}     every decision decided again, byte for byte")
+def show_next(url: str, folder: Path, customers: Sequence[str]) -> None:
+    """Print where the server is, whom one may ask for, and what a user can try next."""
+    key = f'-H "Authorization: Bearer $(cat {folder}/keys/admin)"'
+    for line in (
+        f"\nserving until Ctrl-C: [bold]{url}/[/bold], requests and answers: [bold]{url}/docs[/bold]",
+        f"customers: {', '.join(customers)} are those above, c-2005 and on are generated; accounts such as a-7",
+        f"keys: {folder}/keys/, one per scope",
+        "",
+        f"  curl -s {key} {url}/v1/customers/{customers[0]}",
+        f"  brain check --workspace {folder}      then edit {folder}/catalogue/ and `brain release`",
+        f"  brain report --workspace {folder}     what was offered and what came of it",
+        f"  brain verify --workspace {folder}     every decision decided again, byte for byte",
+        "  README.md                      a tour of ten minutes",
+    ):
+        _CONSOLE.print(line, soft_wrap=True)
 
 
 class Requests:
@@ -84,7 +96,7 @@ class Requests:
 
 def _placement(placement: dict[str, Any]) -> list[str]:
     if not placement["offers"]:
-        return [f"[bold]{placement['name']}[/bold]  left empty: {placement['empty_reason'].replace('_', ' ')}"]
+        return [f"[bold]{placement['name']}[/bold]  left empty: {WHY_EMPTY[placement['empty_reason']]}"]
     return [line for offer in placement["offers"] for line in _offer(placement["name"], offer)]
 
 
@@ -92,19 +104,31 @@ def _offer(name: str, offer: dict[str, Any]) -> list[str]:
     title = next(iter(offer["content"].values()), offer["content_ref"] or "")
     lines = [
         f"[bold]{name}[/bold]  [green]{offer['action']}[/green] ({offer['issue']}, {offer['tier']})  “{escape(title)}”",
-        "      propensity {propensity:.3f} ({confidence} confidence), value {value_eur:.2f} euro,"
-        " priority {priority:.2f}, probability {probability:.3f}".format(**offer),
+        f"      propensity {percentage(offer['propensity'])} ({offer['confidence']} confidence), "
+        f"value {euros(offer['value_eur'])}, priority {euros(offer['priority'])}, "
+        f"chosen with probability {percentage(offer['probability'])}",
     ]
     return lines + [f"      - {escape(reason['text'])}" for reason in offer["reasons"]]
 
 
 def _withheld(explanation: dict[str, Any]) -> list[str]:
-    """Return a line with the five gates that stopped most candidates, or nothing if none was stopped."""
-    gates: dict[str, int] = {}
-    for candidate in explanation["candidates"]:
-        if not candidate["passed"]:
-            gates[candidate["gate"]] = gates.get(candidate["gate"], 0) + 1
-    if not gates:
+    """Return a line that says how many candidates were stopped by what kind of gate; nothing if none was."""
+    kinds = Counter(c["gate"].partition(":")[0] for c in explanation["candidates"] if not c["passed"])
+    if not kinds:
         return []
-    most = sorted(gates.items(), key=lambda g: (-g[1], g[0]))[:5]
-    return [f"[dim]withheld {sum(gates.values())}: " + ", ".join(f"{gate} ({n})" for gate, n in most) + "[/dim]"]
+    most_first = sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0]))
+    counted = ", ".join(f"{n} {_STOPPED_BY.get(kind, kind)}" for kind, n in most_first)
+    return [f"[dim]withheld {kinds.total()}: {counted}[/dim]"]
+
+
+_STOPPED_BY = {
+    "applicability": "do not fit the moment",
+    "eligibility": "cannot be had",
+    "suitability": "are not in the customer's interest",
+    "consent": "lack consent",
+    "protection": "would sell to somebody who is protected",
+    "contact": "would be one contact too many",
+    "cap": "would be one contact too many",
+    "suppressed": "were answered before",
+    "action": "are paused or not for this channel",
+}

@@ -210,14 +210,14 @@ def _decided(result: Json) -> list[str]:
     lines = [f"decision {result['decision_id']} for {whom}, by {result['model']}"]
     for placement in result["placements"]:
         if not placement["offers"]:
-            lines.append(f"{placement['name']}: nothing, as {_WHY_EMPTY[placement['empty_reason']]}")
+            lines.append(f"{placement['name']}: nothing, as {WHY_EMPTY[placement['empty_reason']]}")
         for offer in placement["offers"]:
             lines += _offered(placement["name"], offer)
     lines.append(f"{result['withheld']} candidates were withheld")
     return [*lines, *([f"a person takes over: {result['handover']['reason']}"] if result["handover"] else [])]
 
 
-_WHY_EMPTY = {
+WHY_EMPTY = {
     "silenced": "the customer's mood or words silence what would sell",
     "no_candidates": "no action has a form for it",
     "all_withheld": "every action is withheld",
