@@ -202,10 +202,7 @@ def decide(workspace: Workspace, request: Any) -> Result:
 @click.argument("files", nargs=-1, required=True)
 @table_options
 def import_(workspace: Workspace, mapping: str, files: tuple[str, ...], table: dict[str, Any]) -> Result:
-    """Import FILES by MAPPING: `profile`, a recipe's name, or a mapping file.
-
-    CSV, workbooks, JSON and Parquet are recognised, with all that the options state.
-    """
+    """Import FILES (CSV, workbooks, JSON, Parquet) by MAPPING: `profile`, a recipe's name, or a mapping file."""
     if mapping == "profile" and len(files) > 1:
         raise Refused("`brain import profile` reads one file: run it again for each of the others")
     if mapping == "profile" or Path(mapping).is_file():  # a name of no recipe is told first

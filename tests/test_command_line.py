@@ -169,7 +169,9 @@ def test_a_log_is_imported_learned_from_and_serves(run: Run, tmp_path: Path) -> 
     log.write_text("\n".join(["customer,spent,what,bought", *rows, ""]))
     answer(run("new", str(shop), "--bare", "--json", at=None))
     imported = answer(run("import", str(mapping), str(log), "--json", at=shop))
-    assert imported["files"] == [{"file": "mailings.csv", "rows": 1000, "customers": 1000, "contacts": 500}]
+    assert imported["files"] == [
+        {"file": "mailings.csv", "rows": 1000, "customers": 1000, "contacts": 500, "read": "read as `,`-separated"}
+    ]
     assert imported["outcomes"][0]["happened"] == sum(row.endswith("yes") for row in rows)
     shown = run("import", str(mapping), str(log), at=shop).stdout
     assert all(name in shown for name in ("mailings.csv", "happened", "500", "empty", "spent"))
@@ -228,7 +230,7 @@ def test_check_names_file_line_and_what_was_meant(
         (("erase", "stranger", "--yes"), None, "nothing is held"),
         (("promote",), None, "train one"),
         (("promote", "7"), None, "7"),
-        (("train",), None, "too little to learn from"),
+        (("train",), None, "no contact whose outcome is known"),
         (("evaluate",), None, "too little to learn from"),
         (("decide",), "{", "body"),
         (("decide",), '{"request_id": "r"}', "channel"),
