@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import brain_access  # noqa: F401 - its commands
+import brain_change  # noqa: F401 - its commands
 import brain_demo  # noqa: F401 - its commands
 import brain_learning  # noqa: F401 - its commands
 from brain_command import (

@@ -126,7 +126,7 @@ def _evaluate_release(workspace: Workspace, name: str, reward: str, outcome: str
     from features.profile.offline import History
     from serving.commands.offline import open_brain
     from serving.commands.progress import phases
-    from serving.commands.releases.policy_changes import release_named
+    from serving.commands.releases.naming import release_named
     from training.learning.release_evaluation import ReleaseQuestion, evaluate_release
 
     with open_brain(workspace) as brain, phases() as progress:

@@ -16,6 +16,7 @@ import brain
 import brain_demo
 from decisioning.catalogue.files import load
 from serving.brain import releasing
+from serving.brain.releases.files import read_files
 from serving.brain.runtime import Brain
 from serving.commands.releases import approving
 from serving.settings import Workspace
@@ -74,7 +75,7 @@ def starter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_catalogue_of_the_readme_is_one_and_its_commands_run(starter: Path) -> None:
     for name in ("action", "policy"):
         (starter / "catalogue" / f"own-{name}.yaml").write_text(blocks("yaml", name)[0])
-    files = releasing.read_files(Workspace.open(starter))
+    files = read_files(Workspace.open(starter))
     assert "winter-plan" in {a.id for a in load(files).actions}
     for stdin, arguments in commands("starter"):
         run(starter, arguments, stdin)

@@ -1,6 +1,6 @@
 """The schema of features: dtype, unit, source and tags of each. Only declared features can be facts."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 from pydantic import Field
@@ -146,6 +146,10 @@ class FeatureSchema:
 
     def __contains__(self, name: object) -> bool:
         return name in self.features
+
+    def without(self, names: Collection[str]) -> "FeatureSchema":
+        """Return the schema without these declared features."""
+        return FeatureSchema(tuple(f for n, f in self.features.items() if n not in names and f not in BUILT_IN))
 
     def of_source(self, *sources: Source) -> tuple[Feature, ...]:
         """Return the declared (not built-in) features of these sources, sorted by name."""

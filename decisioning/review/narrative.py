@@ -111,7 +111,7 @@ def whys_not(computed: Computation, placed: Sequence[Mapping[str, Any]]) -> dict
     for i in computed.screened.rows.tolist():
         if (treatment := computed.view.ids[i]) not in shown:
             texts[treatment] = {
-                locale: why_not_chosen(computed, i, placed, locale, partial(_title, computed, locale=locale))
+                locale: why_not_chosen(computed, i, placed, locale, partial(title_of, computed, locale=locale))
                 for locale in LOCALES
             }
     return texts
@@ -144,7 +144,7 @@ def _sentences(
 
 def _offer(computed: Computation, placement: str, treatment: str, locale: str, audience: Audience) -> Iterator[str]:
     i = computed.view.ids.index(treatment)
-    yield _WORDS[locale]["offer"].format(placement, _title(computed, i, locale))
+    yield _WORDS[locale]["offer"].format(placement, title_of(computed, i, locale))
     row = computed.screened.rows.tolist().index(i)
     reasons = [reason for reason in reasons_for(computed, i, row, locale) if on_request(audience, reason)]
     if reasons:
@@ -163,7 +163,7 @@ def _spoken(reason: Mapping[str, Any], locale: str, audience: Audience) -> str:
     return f"{text.removesuffix('.')} ({size.replace('.', ',') if locale == 'nl' else size})."
 
 
-def _title(computed: Computation, i: int, locale: str) -> str:
+def title_of(computed: Computation, i: int, locale: str) -> str:
     """Return the first line of a treatment as it would read, or the action's name if its text is kept elsewhere."""
     view = computed.view
     content, _ = tables_for(computed.release, NEWEST).words.content(view.ids[i], None, locale, computed.facts)
@@ -240,4 +240,4 @@ def _value(value: Value | None, locale: str) -> str:
 
 def _action(computed: Computation, action: str, locale: str) -> str:
     candidates = computed.view.rows_by_action.get(action)
-    return action.replace("-", " ") if not candidates else _title(computed, candidates[0], locale)
+    return action.replace("-", " ") if not candidates else title_of(computed, candidates[0], locale)

@@ -63,6 +63,17 @@ class Archive:
             raise Refused(f"{path} is another workspace's; {REPAIR}")
         return set(view.arrow_schema.names) <= set(_schema_of(path).names)
 
+    def missing(self, view: ProfileView) -> frozenset[str]:
+        """Return the features of the view for which its file has no column; all of them if it has no file yet.
+
+        :raises Refused: as `holds` does
+        """
+        names = frozenset(f.name for f in view.features)
+        if not names or self.holds(view):
+            return frozenset()
+        path = self.layout.history(view.name)
+        return names - set(_schema_of(path).names) if path.exists() else names
+
     def _refuse_lost(self, path: Path) -> None:
         if self.layout.applied.exists():
             raise Refused(f"{path} is gone: {REPAIR}, which makes it anew from what else is kept")

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from decisioning.catalogue.check.signals import emotions_that_ask
-from decisioning.catalogue.countries import with_country_rules
-from decisioning.catalogue.files import load, pack, unpack, with_wording
+from decisioning.catalogue.files import load, unpack
 from decisioning.catalogue.release import Release
-from decisioning.catalogue.source import decode
-from decisioning.errors import ConfigError, Mistake, NotFound, Refused
+from decisioning.errors import NotFound, Refused
 from decisioning.nearest import did_you_mean
 from decisioning.review import personas
 from decisioning.review.approval import Person
@@ -23,6 +21,7 @@ from features.profile.repository import apply, online_is
 from features.views import Layout, views_of
 from serving.access.files import OWNER_ONLY, make_key_files
 from serving.brain.active import open_own_ledger
+from serving.brain.releases.files import packed_files
 from serving.brain.scoring import load_model, lost_inputs, untold_inputs
 from serving.settings import CONFIG_NAME, Workspace
 from training.registry import PROPENSITY, Registry
@@ -35,21 +34,6 @@ NO_REASONS = (
     '`because: {use: said, text: "you have {value} mobile {line|lines}"}`'
 )
 STARTER = Path(__file__).resolve().parents[1] / "starter"
-
-
-def read_files(workspace: Workspace) -> dict[str, str]:
-    """Return the text of every YAML file of the catalogue by path from the workspace; raises ConfigError if none."""
-    files = existing_files(workspace)
-    if not files:
-        raise ConfigError([Mistake("catalogue", 1, "there is no YAML file here", "make one with: brain new DIR")])
-    return files
-
-
-def existing_files(workspace: Workspace) -> dict[str, str]:
-    """Return the text of every YAML file of the catalogue by path from the workspace; empty if there is none."""
-    files = sorted(p for p in workspace.catalogue.rglob("*") if p.suffix in (".yaml", ".yml") and p.is_file())
-    names = {str(p.relative_to(workspace.root)): p for p in files}
-    return {name: decode(name, path.read_bytes()) for name, path in names.items()}
 
 
 def write_files(workspace: Workspace, files: Mapping[str, str]) -> None:
@@ -87,14 +71,10 @@ def check(workspace: Workspace) -> dict[str, Any]:
 
     `reasons`: what each persona's facts would say for an offer.
     """
-    compiled = _checked(workspace, _packed_files(workspace))
+    compiled = _checked(workspace, packed_files(workspace))
     passed = f"no mistakes, {len(compiled.catalogue.personas)} personas passed"
     reasons = personas.sentences(compiled)
     return {"result": passed, **_summary(compiled, workspace), **({"reasons": reasons} if reasons else {})}
-
-
-def _packed_files(workspace: Workspace) -> bytes:
-    return pack(with_wording(with_country_rules(read_files(workspace))))
 
 
 def _checked(workspace: Workspace, packed: bytes) -> Release:
@@ -141,7 +121,7 @@ def release(workspace: Workspace, by: Person | str, reason: str = "") -> dict[st
     :param reason: why approval is gone round where the environment asks for it
     :raises Refused: nobody else approved these very bytes yet; they are proposed, and the text says what to do
     """
-    return serve_release(workspace, _packed_files(workspace), _person(by), reason)
+    return serve_release(workspace, packed_files(workspace), _person(by), reason)
 
 
 def serve_release(

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import lru_cache, partial
 from threading import Lock
 from typing import Any
@@ -15,7 +16,6 @@ from decisioning.errors import BrainError, Conflict, RequestError, Unavailable
 from decisioning.facts.forms import Ask, Known, canonical
 from decisioning.facts.schema import BUILT_IN, Facts, FeatureSchema, Value
 from decisioning.records.audiences import Audience, answer_for
-from decisioning.records.formats import NEWEST, tables_for
 from decisioning.review.hints import hints
 from decisioning.times import IMPLAUSIBLE, microseconds, parse_decision_time
 from features.deadlines import answering_within, check_time
@@ -27,6 +27,7 @@ from features.signals.store import Signals, StateCopier
 from serving.brain.active import active_release, open_own_ledger
 from serving.brain.metrics import Metrics
 from serving.brain.reading import CustomerReader, Subjects
+from serving.brain.releases.named import CURRENT, CompiledReleases, unreleased
 from serving.brain.releasing import open_store
 from serving.brain.repeats import Repeats, request_key
 from serving.brain.scoring import contributions_of, load_model, version_of
@@ -63,7 +64,8 @@ class Brain:
         self._copies = StateCopier(self._store)
         self.customers = CustomerReader(self.ledger, self._store)
         self._registry = Registry(workspace.data)
-        self.release = lru_cache(maxsize=32)(self._load_release)
+        self.releases = CompiledReleases(workspace, self.ledger)
+        self.release = self.releases.stored
         self._model = lru_cache(maxsize=4)(partial(load_model, self._registry))
         self.repeats = Repeats(self.ledger, self.subject_stream, partial(self.known, whole=True))
         self.metrics, self.pools = Metrics(), Pools(workspace.settings.http.request_timeout_s)
@@ -76,12 +78,6 @@ class Brain:
         self.pools.close()
         self._copies.close()
         self.ledger.close()
-
-    def _load_release(self, name: str) -> Release:
-        release = self.ledger.release(name)
-        release.prepare()
-        tables_for(release, NEWEST).prepare()
-        return release
 
     def _load_snapshot(self) -> Snapshot:
         release = self.release(active_release(self.ledger, self.environment))
@@ -163,7 +159,7 @@ class Brain:
         """Return the answer to a request as JSON bytes; a live decision is committed first. May raise TooLate."""
         check_time()
         if ask.mode == "preview":
-            return await self.pools.long.run(lambda: self._sent(ask, audience, self.preview(ask).answer))
+            return await self.pools.long.run(lambda: self.previewed(ask, audience))
         return self._sent(ask, audience, await self.commit(ask))
 
     def _sent(self, ask: Ask, audience: Audience, answer: dict[str, Any]) -> bytes:
@@ -171,18 +167,32 @@ class Brain:
         hinted = hints(self.snapshot.release, ask)
         return canonical({**answer_for(audience, answer), **({"hints": hinted} if hinted else {})})
 
-    def preview(self, ask: Ask) -> Decision:
-        """Decide in the same way, and write nothing."""
-        snapshot = self._snapshot_for(ask)
-        at_us = microseconds(_parsed_time(ask.as_of)) if ask.as_of else now_us()
+    def previewed(self, ask: Ask, audience: Audience = "company", release: Release | None = None) -> bytes:
+        """Return the answer to a preview as JSON bytes; by `release` instead of the one that it names, if given."""
+        return self._sent(ask, audience, self.preview(ask, release).answer)
+
+    def preview(self, ask: Ask, release: Release | None = None) -> Decision:
+        """Decide in the same way, and write nothing; by `release` instead of the one that the request names."""
+        if release is None:
+            release = self.releases.named(ask.release or CURRENT, self.snapshot.release)
+        snapshot = self.snapshot_under(release)
+        at_us = microseconds(parsed_time(ask.as_of)) if ask.as_of else now_us()
         known = self.known(ask, snapshot, at_us, overrides=ask.overrides)
         return self.decide(ask, known, snapshot, at_us, ask.seed or new_id())
 
-    def _snapshot_for(self, ask: Ask) -> Snapshot:
+    def snapshot_under(self, release: Release) -> Snapshot:
+        """Return what this release decides with now; features that nobody has released yet are unknown of everybody."""
         snapshot = self.snapshot
-        if ask.release is None or ask.release == snapshot.release.hash:
+        if release.hash == snapshot.release.hash:
             return snapshot
-        return self._snapshot_of(self.release(ask.release), snapshot.scorers, snapshot.paused)
+        models = self._models(release, self._registry.lineup(PROPENSITY))
+        signals = Signals(self.ledger, self._store, release, self._copies)
+        profiles = Profiles(self._store, release.schema.without(self.unreleased(release)))
+        return replace(snapshot, release=release, profiles=profiles, signals=signals, models=models)
+
+    def unreleased(self, release: Release) -> frozenset[str]:
+        """Return the features of the profile that the store does not have, as no release with them has served."""
+        return unreleased(self._store.layout, release.schema)
 
     def decide(
         self, ask: Ask, known: Known, snapshot: Snapshot, at_us: int, decision_id: str, supersedes: str | None = None
@@ -191,10 +201,18 @@ class Brain:
         return decide(ask, known, snapshot.release, model.score, context)
 
     def decide_block(
-        self, asks: Sequence[Ask], every: Sequence[Known], snapshot: Snapshot, at_us: int
+        self,
+        asks: Sequence[Ask],
+        every: Sequence[Known],
+        snapshot: Snapshot,
+        at_us: int,
+        ids: Sequence[str] | None = None,
     ) -> list[Decision]:
-        """Decide for several customers at once, as `decide` does for each; one that cannot be decided fails all."""
-        contexts = [self._context(snapshot, at_us, new_id()) for _ in asks]
+        """Decide for several customers at once, as `decide` does for each; one that cannot be decided fails all.
+
+        :param ids: the ids of the decisions, from which all draws follow; None: new ones
+        """
+        contexts = [self._context(snapshot, at_us, name) for name in ids or [new_id() for _ in asks]]
         decisions: dict[int, Decision] = {}
         for model in dict.fromkeys(model for model, _ in contexts):
             own = [n for n, (assigned, _) in enumerate(contexts) if assigned is model]
@@ -363,7 +381,8 @@ def checked(
     return valid
 
 
-def _parsed_time(text: str) -> Any:
+def parsed_time(text: str) -> datetime:
+    """Return the moment of a preview; raises RequestError for what is none."""
     try:
         return parse_decision_time(text)
     except ValueError:

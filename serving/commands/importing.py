@@ -25,6 +25,7 @@ from features.profile.offline import History
 from features.profile.online import Profiles
 from serving.brain import releasing
 from serving.brain.active import active_release
+from serving.brain.releases.files import existing_files
 from serving.settings import Workspace
 
 Progress = Callable[[int, int, str], None]
@@ -54,7 +55,7 @@ def import_log(
     """
     source, folder = open_mapping(mapping)
     plan = make_plan(source, assign_paths(source, folder, files), now_us(), progress)
-    existing = {name.removeprefix("catalogue/"): text for name, text in releasing.existing_files(workspace).items()}
+    existing = {name.removeprefix("catalogue/"): text for name, text in existing_files(workspace).items()}
     texts = catalogue_files(plan, existing, _released_schema(workspace))
     checked_catalogue(plan, texts, workspace.settings.environment)
     releasing.write_files(workspace, {f"catalogue/{name}": text for name, text in texts.items()})

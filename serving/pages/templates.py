@@ -36,10 +36,15 @@ def render(template: str, *, lang: str = "en", **about: Any) -> str:
 
 def write_document(path: Path, template: str, *, lang: str = "en", **about: Any) -> Path:
     """Write a page to a file that works alone: its style is in it, and it may load nothing. Return `path`."""
-    text = _templates().get_template(template).render(lang=lang, style=_own_style(), up="", **about)
+    text = document(template, lang=lang, **about)
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, lambda half: half.write_text(text, encoding="utf-8"))
     return path
+
+
+def document(template: str, *, lang: str = "en", **about: Any) -> str:
+    """Return a page as `write_document` writes it."""
+    return _templates().get_template(template).render(lang=lang, style=_own_style(), up="", **about)
 
 
 @cache

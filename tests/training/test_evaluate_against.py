@@ -73,7 +73,7 @@ def test_a_new_action_is_refused_and_named_for_people_to_read(run: Run, shop: Wo
 @pytest.mark.parametrize(
     ("text", "arguments", "message"),
     [
-        (LOOSE, ("--against", "sha256:00"), "no release with this hash"),
+        (LOOSE, ("--against", "sha256:00"), "no one release of this name is kept here"),
         (GATED.replace("age < 50", "aeg < 50"), ("--against", "files"), "catalogue/all.yaml:"),
         (LOOSE, ("--against", "files", "--outcome", "unheard-of"), "no action"),
     ],

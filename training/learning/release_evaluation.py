@@ -8,6 +8,9 @@ If the other release may pick anything that the log could not hold, no weighing 
 is given. The claim is that of weighing whole slates, which assumes nothing about how slots affect each other. The
 doubly robust estimate assumes nothing either, because it weighs only what was earned beyond what the scores expect; it
 is narrower where the scores are right. What the scores alone expect (`model-based`) carries no claim.
+
+While the windows of all decisions are open, nothing is known of what they earned. They are decided again all the same:
+what the scores expect and what the log could not hold needs no outcome.
 """
 
 from collections import Counter, defaultdict
@@ -24,6 +27,7 @@ from decisioning.errors import NotFound, Refused, RequestError
 from decisioning.facts.forms import Scorer
 from decisioning.facts.standing_rules import united
 from decisioning.review.what_if import Expected, Unsupported, WhatIf, what_if
+from decisioning.times import iso
 from features.decisions.log import Progress
 from features.ledger import Record
 from features.ledger.as_of_decision import KnownAtDecisions, decisions_by_seq, is_erased
@@ -75,11 +79,16 @@ class ReleaseQuestion:
 
 @dataclass(frozen=True)
 class _Logged:
-    """What the decisions to make again earned and whose they are, by `seq`, and how many were left out, by reason."""
+    """What the decisions to make again earned and whose they are, by `seq`, and how many were left out, by reason.
+
+    `open_until_us`: when the last window closes, if no decision's windows have closed, so that nothing is known of what
+    they earned.
+    """
 
     earned: dict[int, Rewards]
     customer: dict[int, str]
     left_out: Counter[str]
+    open_until_us: int | None = None
 
 
 @dataclass
@@ -90,6 +99,7 @@ class _Remade:
     earned: list[Rewards] = field(default_factory=list)
     customer: list[str] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
+    open_until_us: int | None = None
 
 
 @dataclass(frozen=True)
@@ -110,36 +120,40 @@ def evaluate_release(
 ) -> Result:
     """Return what `question.other` would have earned per decision, and what was earned, with 95% intervals.
 
-    Outcomes label the log as the release that serves declares them.
+    Outcomes label the log as the release that serves declares them. If no window has closed yet, only what the scores
+    expect is told.
 
-    :raises Refused: no decision whose windows have closed can be made again, or no action has the outcome
+    :raises Refused: no decision can be made again, or no action has the outcome
     """
     actions = context.release.with_superseded.values()
     if question.outcome and not any(question.outcome in a.outcomes.all for a in actions):
         raise Refused(f"no action of the release that serves has the outcome {question.outcome}")
     table = context.updated_log(now_us, progress).query(_EARNED, context.release, question.outcome)
     longest_us = max((a.outcomes.window_us for a in actions), default=0)
-    remade = _remake(context, _logged(table, question, now_us - longest_us), question, progress)
+    remade = _remake(context, _logged(table, question, now_us, longest_us), question, progress)
     if not remade.decisions:
         why = ", ".join(f"{n} {what}" for what, n in remade.left_out.items()) or "none was made"
         raise Refused(f"no decision can be made again by {question.other.hash}: {why}; wait until windows have closed")
     return _result(remade, question)
 
 
-def _logged(table: pa.Table, question: ReleaseQuestion, until_us: int) -> _Logged:
-    """Select the latest decisions until `until_us`.
+def _logged(table: pa.Table, question: ReleaseQuestion, now_us: int, longest_us: int) -> _Logged:
+    """Select the latest decisions whose windows have closed; if there is none, the latest of all.
 
-    By then the longest window of all has closed. Waiting only for the window of the action that was picked would select
+    The longest window of all counts for each. Waiting only for the window of the action that was picked would select
     actions with short windows too often.
     """
     rows = table.to_pylist()
-    usable = [r for r in rows if r["nba"] and r["at_us"] <= until_us]
-    left_out = Counter({"control group": sum(not r["nba"] for r in rows), "older": len(usable[question.at_most :])})
-    left_out["window still open"] = len(rows) - len(usable) - left_out["control group"]
+    nba = [r for r in rows if r["nba"]]
+    closed = [r for r in nba if r["at_us"] <= now_us - longest_us]
+    usable = closed or nba
+    left_out = Counter({"control group": len(rows) - len(nba), "older": len(usable[question.at_most :])})
+    left_out["window still open"] = len(nba) - len(usable)
     column = "label" if question.reward == "outcome" else "value_eur"
     used = usable[: question.at_most]
     earned = {r["_seq"]: _rewards(r, column) for r in used}
-    return _Logged(earned, {r["_seq"]: r["customer"] for r in used}, +left_out)
+    open_until_us = None if closed or not nba else max(r["at_us"] for r in nba) + longest_us
+    return _Logged(earned, {r["_seq"]: r["customer"] for r in used}, +left_out, open_until_us)
 
 
 def _rewards(row: Mapping[str, Any], column: str) -> Rewards:
@@ -148,7 +162,8 @@ def _rewards(row: Mapping[str, Any], column: str) -> Rewards:
 
 
 def _remake(context: LearningContext, logged: _Logged, question: ReleaseQuestion, progress: Progress | None) -> _Remade:
-    remade, before = _Remade(left_out=logged.left_out), KnownAtDecisions(context.ledger)
+    remade = _Remade(left_out=logged.left_out, open_until_us=logged.open_until_us)
+    before = KnownAtDecisions(context.ledger)
     for n, record in enumerate(decisions_by_seq(context.ledger, logged.earned)):
         if progress:
             progress(n, len(logged.earned), "deciding again")
@@ -189,9 +204,9 @@ def _result(remade: _Remade, question: ReleaseQuestion) -> Result:
     log, target = _slates(remade)
     support = _support(remade.decisions)
     expected = _expected(remade.decisions, question.reward)
-    estimates, refused = _estimates(log, target, expected, support)
+    estimates, refused = _known_estimates(remade, log, target, expected, support)
     whole = next(iter(estimates), None)
-    customers = len(set(remade.customer))
+    customers, is_open = len(set(remade.customer)), remade.open_until_us is not None
     return {
         "reward": question.reward,
         "against": question.other.hash,
@@ -202,7 +217,7 @@ def _result(remade: _Remade, question: ReleaseQuestion) -> Result:
         "rests_on": rests_on(len(remade.decisions), customers),
         "left_out": dict(remade.left_out),
         "left_out_why": left_out_why(remade.left_out),
-        "logged": asdict(mean_interval(np.sum(log.reward, axis=1), unit=log.unit)),
+        "logged": None if is_open else asdict(mean_interval(np.sum(log.reward, axis=1), unit=log.unit)),
         "estimates": [*(_row(e) for e in estimates), _model_based(*expected, log.unit)],
         "claim": claim_of(whole.more if whole else None),
         "refused": refused,
@@ -229,6 +244,17 @@ def _expected(remade: Sequence[WhatIf], reward: Reward) -> tuple[Floats, Floats]
     """Return what the scores expect of each slate, as logged and as drawn by the other release, (n,) each."""
     logged = np.array([_reward_of(one.logged, reward) for one in remade])
     return logged, np.array([_reward_of(one.drawn, reward) for one in remade])
+
+
+def _known_estimates(
+    remade: _Remade, log: SlateLog, target: Floats, expected: tuple[Floats, Floats], support: _Support
+) -> tuple[list[SlateEstimate], str | None]:
+    """Return what `_estimates` does, or none and until when windows are open, if nothing is known of outcomes yet."""
+    if remade.open_until_us is None:
+        return _estimates(log, target, expected, support)
+    until = iso(remade.open_until_us)[:10]
+    why = f"outcomes of all {len(remade.decisions)} decisions may still come, the last until {until}"
+    return [], f"off-policy value: {why}; until then, model-based is all that can be told"
 
 
 def _estimates(

@@ -1,18 +1,12 @@
 """`brain policies`: what a change of policies does to a workspace's customers, and which policies are wrong."""
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
-from decisioning.catalogue.countries import with_country_rules
-from decisioning.catalogue.files import load, pack, with_wording
 from decisioning.catalogue.release import Release
-from decisioning.errors import Unavailable
-from decisioning.facts.forms import Ask, Known, PlacementAsk
-from decisioning.facts.standing import Standing
 from decisioning.review.catalogue_changes import catalogue_changes
 from decisioning.review.personas import ask_of, known_of
 from decisioning.review.policy_changes import (
@@ -24,18 +18,17 @@ from decisioning.review.policy_changes import (
     counted,
     moves_of,
 )
+from decisioning.review.simulated.outcomes import compared_for
 from features.ledger import now_us
 from features.ledger.driver import in_chunks
-from serving.brain.reading import Subjects
-from serving.brain.releasing import read_files
+from serving.brain.releases.named import FILES
 from serving.brain.runtime import Brain
 from serving.commands.offline import open_brain
 from serving.commands.progress import phases
+from serving.commands.releases.naming import release_named
+from serving.commands.releases.persona_decisions import personas_decided
+from serving.commands.releases.population import SAMPLE, ask_for, known_of_streams, name_of
 from serving.settings import Workspace
-
-FILES, CURRENT = "files", "current"
-"""The names of what is in the catalogue folder, released or not, and of the release that serves."""
-SAMPLE = 1000
 
 
 def diff(
@@ -53,13 +46,33 @@ def diff(
         counting = _counting(members, lambda n: progress(n, len(members), "comparing"))
         moves = moves_of(old, new, counting, at_us)
         changes = catalogue_changes(old, new, {key: who.keys() for key, who in moves.items()})
+        first = _first_offers(brain, (old, new), at_us) if personas else None
     return {
         "before": old.hash,
         "after": new.hash,
         "population": len(members),
-        "changes": [{**asdict(c), "before": _plain(c.before), "after": _plain(c.after)} for c in changes],
+        "changes": [{**asdict(c), "before": plain(c.before), "after": plain(c.after)} for c in changes],
         "moved": [asdict(m) for m in compared(moves)],
+        **({} if first is None else {"first_offers": first}),
+        **({"advice": _advice(old, new, personas=personas)} if changes and not moves else {}),
     }
+
+
+def _first_offers(brain: Brain, releases: tuple[Release, Release], at_us: int) -> list[dict[str, Any]]:
+    """Return the personas whose first offer is another, with both."""
+    decided = [compared_for(*twice) for twice in personas_decided(brain, releases, at_us)]
+    moved = [row for row in decided if row.moved]
+    return [
+        {"persona": row.customer, "before": row.before.first or "nothing", "after": row.after.first or "nothing"}
+        for row in moved
+    ]
+
+
+def _advice(old: Release, new: Release, *, personas: bool) -> str:
+    """Return what to do where no gate moves anybody although the catalogues differ."""
+    who = "these personas, who are few," if personas else "these customers"
+    compare = f"brain simulate-change {new.hash[:15]} --against {old.hash[:15]}"
+    return f"no gate moves any of {who}; ranking, prices and odds may still change what customers get: {compare}"
 
 
 def audit(
@@ -83,24 +96,11 @@ def audit(
     return {**summary, "findings": [asdict(f) for f in findings]}
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     """Return a value of a catalogue as one that a table and JSON can hold; parts of it become JSON text."""
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False)
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def release_named(brain: Brain, name: str) -> Release:
-    """Return the release whose hash begins so, the one that serves for `current`, or what is in the folder for `files`.
-
-    Raises NotFound or ConfigError.
-    """
-    if name == CURRENT:
-        return brain.snapshot.release
-    if name != FILES:
-        return brain.release(brain.ledger.whole_name(name))
-    files = with_wording(with_country_rules(read_files(brain.workspace)))
-    return Release.of(load(files, brain.environment), pack(files))
 
 
 def _counting(members: Sequence[SampledCustomer], progress: Callable[[int], None]) -> Iterator[SampledCustomer]:
@@ -118,21 +118,11 @@ def _customers(brain: Brain, release: Release, sample: int, at_us: int) -> Itera
     """Sample customers, each with a new account, so that account-scoped actions are compared too. Ids are hashes."""
     streams = brain.snapshot.profiles.archive.subjects()
     chosen = streams[:: max(1, len(streams) // sample)][:sample]
-    asks = tuple(_ask(release, channel) for channel in release.channels if release.channels[channel].placements)
+    asks = tuple(
+        ask_for(channel, *release.channels[channel].placements)
+        for channel in release.channels
+        if release.channels[channel].placements
+    )
     for some in in_chunks(chosen):
-        for stream, known in zip(some, _known(brain, some, at_us), strict=True):
-            yield SampledCustomer(hashlib.sha256(stream.encode()).hexdigest()[:12], asks, known)
-
-
-def _ask(release: Release, channel: str) -> Ask:
-    """Return a request for every placement of a channel."""
-    placements = tuple(PlacementAsk(name=name) for name in release.channels[channel].placements)
-    return Ask(request_id="policies", customer_id="policies", channel=channel, mode="preview", placements=placements)
-
-
-def _known(brain: Brain, streams: Sequence[str], at_us: int) -> list[Known]:
-    """Return what a decision would know of customers, with a new account; raises Unavailable without a profile."""
-    every = brain.customers.read([Subjects((stream,)) for stream in streams], brain.snapshot, at_us, whole=True)
-    if any(known.degraded for known in every):
-        raise Unavailable("the profiles of customers cannot be read now; try again")
-    return [replace(known, account=Standing("account")) for known in every]
+        for stream, known in zip(some, known_of_streams(brain, brain.snapshot, some, at_us), strict=True):
+            yield SampledCustomer(name_of(stream), asks, known)

@@ -250,6 +250,15 @@ def only(*keys: str) -> Callable[[Json], Json]:
     return lambda result: {key: result[key] for key in keys if result.get(key)}
 
 
+def _simulated(result: Json) -> list[str]:
+    lines = list(result["summary"])
+    if result["same_release"]:
+        lines.insert(0, "Both are the same release: change the files of the catalogue, or name another one.")
+    if result["examples"]:
+        lines += ["For example:", *(f"  - {example['text']}" for example in result["examples"])]
+    return lines
+
+
 PRESENTATIONS: Mapping[str, Presentation] = {
     "check": Presentation(
         _checked, frozenset({"result", *_COUNTS}), next_step("brain release makes these files serve")
@@ -278,6 +287,11 @@ PRESENTATIONS: Mapping[str, Presentation] = {
         frozenset({"winner", "why", "logged", "reward", "left_out", *_NEEDED, *_HASHES}),
         next_step("brain trial --share 0.5 tries the challenger beside the champion; brain promote lets it decide"),
         _only_valued,
+    ),
+    "simulate-change": Presentation(
+        _simulated,
+        rest=only("changes", "flows", "by_place", "withheld", "unknown_features", "assumed", "page"),
+        then=next_step("brain evaluate --against files asks the log what they earn; brain release makes them serve"),
     ),
     "trial": Presentation(_of_trial, rest=_guards),
     "retrain": Presentation(_of_trial, rest=_guards),

@@ -1,0 +1,39 @@
+"""The command that simulates a change before it is released."""
+
+from pathlib import Path
+
+import click
+
+from brain_command import ONLY_READS, Result, command
+from serving.settings import Workspace
+
+
+@command(name="simulate-change", stopped=ONLY_READS)
+@click.argument("changed", default="files")
+@click.option(
+    "--against", "before", metavar="REV", default="current", show_default=True, help="The release before the change."
+)
+@click.option("--sample", type=click.IntRange(1), default=1000, show_default=True, help="The most customers to decide.")
+@click.option("--as-of", metavar="TIME", help="The moment of all decisions: 2026-12-01T10:00:00Z; by default now.")
+@click.option("--page", type=click.Path(dir_okay=False, path_type=Path), help="A page to write.")
+def simulate_change(
+    workspace: Workspace, changed: str, before: str, sample: int, as_of: str | None, page: Path | None
+) -> Result:
+    """Show what a change does to customers: whose first offer is another, money, help, caps and fairness.
+
+    CHANGED, by default the files of the catalogue, is compared with REV. Each is a hash or its first characters,
+    `current`, `files` or a folder. Everything is decided as in a preview: nothing is offered or kept.
+    """
+    from serving.commands.offline import open_brain
+    from serving.commands.progress import phases
+    from serving.commands.releases.simulating import described, named_pair, simulate, write_page
+    from serving.pages.simulation.words import sentences
+    from training.learning.simulated_change import change_figures
+
+    with open_brain(workspace) as brain, phases() as progress:
+        simulated = simulate(brain, named_pair(brain, before, changed), as_of, progress, sample)
+        figures = {**described(simulated), **change_figures(simulated.rows)}
+    figures = {"summary": list(sentences(figures).values()), **figures}
+    if page is not None:
+        write_page(workspace, page, simulated, figures)
+    return {**figures, "page": None if page is None else str(page)}

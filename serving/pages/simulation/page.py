@@ -1,0 +1,142 @@
+"""The page of a simulated change: whose first offer is another, who loses, and what it brings."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from serving.pages.charts import Bar, bar_chart
+from serving.pages.figures import count, euros, percent
+from serving.pages.simulation.words import LITTLE_TRIED, NOTHING, eur, group_name, sentences, share
+from serving.pages.tables import TextTable
+from serving.pages.templates import document
+
+Result = Mapping[str, Any]
+_SECTIONS = (
+    ("who", "Who moves"),
+    ("help", "Help and service"),
+    ("money", "Money"),
+    ("limits", "Limits and gates"),
+    ("fairness", "Fairness"),
+    ("change", "The change"),
+)
+_HASH = 15
+
+
+def page_of(figures: Result) -> str:
+    """Return the page of these figures, which works alone and loads nothing."""
+    return document(
+        "simulation/simulation.html",
+        figures=figures,
+        sentences=sentences(figures),
+        sections=_SECTIONS,
+        before=figures["before"][:_HASH],
+        after=figures["after"][:_HASH],
+        flows=_flow_chart(figures),
+        tables=_tables(figures),
+        money=_money_chart(figures),
+        fair=_fair_chart(figures),
+        findings=_findings(figures),
+    )
+
+
+def _flow_chart(figures: Result) -> Any:
+    bars = [Bar(f"{flow['to']} instead of {flow['from']}", flow["customers"]) for flow in figures["flows"]]
+    return bar_chart("Customers by their move", bars, count, filled=True)
+
+
+def _money_chart(figures: Result) -> Any:
+    rows = [(row["place"], row["change_eur"]) for row in figures["by_place"]]
+    bars = [Bar(place, *_thousandfold(change)) for place, change in rows]
+    return bar_chart("Change of expected money per 1,000 customers", bars, eur)
+
+
+def _fair_chart(figures: Result) -> Any:
+    bars = []
+    for row in figures["fairness"]:
+        after = row["reached_after"]
+        bars.append(Bar(group_name(row), after["value"], after["low"], after["high"], row["reached_before"]["value"]))
+    return bar_chart("Share of customers who are sold something", bars, percent)
+
+
+def _thousandfold(interval: Result) -> tuple[float, float | None, float | None]:
+    value, low, high = (None if interval[n] is None else 1000 * interval[n] for n in ("value", "low", "high"))
+    return value or 0.0, low, high
+
+
+def _findings(figures: Result) -> list[dict[str, str]]:
+    """Return what to look at before the release: losses of help, groups, little evidence, unknown features."""
+    findings = [_help_finding(row) for row in figures["help"]["lost"][:3]]
+    for row in figures["fairness"]:
+        guard, before = row["guard_after"], row["guard_before"]
+        if _is_breached(guard) and not _is_breached(before):
+            findings.append({"kind": "unfair", "tone": "warn", "text": f"{group_name(row)}: {_ratio(guard)}"})
+    if figures["money"]["little_tried"] >= LITTLE_TRIED:
+        part = percent(figures["money"]["little_tried"], 0)
+        findings.append({"kind": "unsure", "tone": "", "text": f"{part} of the money rests on offers hardly tried"})
+    if figures["unknown_features"]:
+        names = ", ".join(figures["unknown_features"])
+        findings.append({"kind": "unknown", "tone": "", "text": f"nobody's value is known yet: {names}"})
+    return findings
+
+
+def _help_finding(row: Result) -> dict[str, str]:
+    text = f"{count(row['customers'])} lose {row['help']} and get {row['instead']}"
+    return {"kind": "help lost", "tone": "harm" if row["displaced_by_a_sale"] else "warn", "text": text}
+
+
+def _is_breached(guard: Result | None) -> bool:
+    return guard is not None and guard["state"] == "breached"
+
+
+def _ratio(guard: Result) -> str:
+    return f"sold to {guard['ratio']['value']:.2f} times as often as the others"
+
+
+def _tables(figures: Result) -> dict[str, TextTable]:
+    flows = [[f["to"], f["from"], ", ".join(f["places"]), count(f["customers"])] for f in figures["flows"]]
+    places = [
+        [row["place"], count(row["moved"]), *_both(row, "nothing"), *_eur_row(row)] for row in figures["by_place"]
+    ]
+    lost = [[row["help"], row["instead"], count(row["customers"])] for row in figures["help"]["lost"]]
+    empty = [[w["reason"].replace("_", " "), count(w["before"]), count(w["after"])] for w in figures["nothing"]["why"]]
+    caps = [
+        [row["place"], *(f"{row[f'contacts_{s}']['value']:.2f}" for s in _SIDES), *_both(row, "capped")]
+        for row in figures["caps"]
+    ]
+    gates = [[row["gate"], count(row["before"]), count(row["after"])] for row in figures["withheld"]]
+    changes = [[c["item"], c["field"] or "all", _text(c["before"]), _text(c["after"])] for c in figures["changes"]]
+    return {
+        "flows": TextTable("Moves, the largest first", ["Now", "Before", "Where", "Customers"], flows, 3),
+        "places": TextTable("Place by place", _PLACE_COLUMNS, places),
+        "lost": TextTable("Who loses help, and what is there instead", ["Help", "Instead", "Customers"], lost, 2),
+        "empty": TextTable("Why a place stays empty, in offers", ["Reason", "Before", "After"], empty),
+        "caps": TextTable("Contacts of a week per customer, and customers at a cap", _CAP_COLUMNS, caps),
+        "gates": TextTable("For how many customers a gate stops something", ["Gate", "Before", "After"], gates),
+        "fairness": TextTable("Protected groups", _FAIR_COLUMNS, [_fair_row(row) for row in figures["fairness"]]),
+        "changes": TextTable("What differs in the catalogue", ["Item", "Field", "Before", "After"], changes, 4),
+    }
+
+
+_SIDES = ("before", "after")
+_PLACE_COLUMNS = ["Place", "Move", "Nothing before", "Nothing after", "€ before", "€ after", "Change per 1,000"]
+_CAP_COLUMNS = ["Place", "Contacts before", "Contacts after", "At a cap before", "At a cap after"]
+_FAIR_COLUMNS = ["Group", "Customers", "Sold to before", "Sold to after", "€ before", "€ after", "Change"]
+
+
+def _both(row: Result, name: str) -> list[str]:
+    return [count(row[f"{name}_{side}"]) for side in _SIDES]
+
+
+def _eur_row(row: Result) -> list[str]:
+    values = [1000 * row[f"{name}_eur"]["value"] for name in (*_SIDES, "change")]
+    return [eur(values[0]), eur(values[1]), eur(values[2], sign=True)]
+
+
+def _fair_row(row: Result) -> Sequence[str]:
+    reached = [share(row[f"reached_{side}"]) for side in _SIDES]
+    money = [euros(row[f"money_eur_{side}"]["value"]) for side in _SIDES]
+    change = eur(row["money_eur_change"]["value"], sign=True)
+    return [group_name(row), count(row["customers"]), *reached, *money, change]
+
+
+def _text(value: object) -> str:
+    return NOTHING if value is None else str(value)
