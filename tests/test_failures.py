@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import gzip
 import json
 import os
 import resource
@@ -22,6 +23,7 @@ from click.testing import CliRunner, Result
 import brain
 from serving.brain.runtime import Brain
 from serving.settings import Workspace
+from tests.features.odd_files import REFUSED
 from tests.serving.workspaces import Client, ask, small_workspace, welcome
 
 ROOT = Path(__file__).parents[1]
@@ -320,6 +322,38 @@ def test_an_import_of_another_kind_of_file_ends_in_one_line(shop: Path, suffix: 
     file = shop / f"people.{suffix}"
     FILES[kind](file)
     assert file.name in line(run(shop, "import", "profile", str(file)))
+
+
+@pytest.mark.promise("imports.odd-files")
+def test_files_as_people_have_them_are_imported_or_change_nothing(shop: Path) -> None:
+    """What cannot be read is refused without a traceback, and leaves no file of the workspace behind or changed."""
+    folder = shop / "files"
+    folder.mkdir()
+    line(run(shop, "import", "profile", str(shop / "files")))  # the first command of a copied workspace settles in it
+    for odd in [odd for odd in REFUSED if odd.name in SOME]:
+        odd.write(folder / odd.name)
+        before = contents(shop)
+        result = run(shop, "import", "profile", str(folder / odd.name))
+        assert (result.exit_code, result.stdout) == (1, ""), odd.name
+        assert odd.name in result.stderr
+        assert contents(shop).keys() == before.keys(), odd.name
+        assert [k for k, v in contents(shop).items() if before[k] != v] == [], odd.name
+    file = folder / "people.csv.gz"
+    file.write_bytes(gzip.compress("sep=;\r\ncustomer_id;age\r\n00101;41\r\n;\r\n".encode("utf-16")))
+    told = json.loads(run(shop, "import", "profile", str(file), "--json").stdout)
+    assert (told["rows"], told["read"]) == (1, "read as `;`-separated (by `sep=`), utf-16-le, gzip")
+    assert "leave it out" in line(run(shop, "import", "profile", str(file), "--separator", ","))
+
+
+SOME = ("doubt.csv", "cut.csv.gz", "rubbish.xlsx", "cut.json")
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """Return the profile's and the ledger's files with their bytes, without notes of SQLite."""
+    files = (
+        file for file in (root / "data").rglob("*") if file.is_file() and file.suffix not in (".db-shm", ".db-wal")
+    )
+    return {str(file): file.read_bytes() for file in files if "lock" not in file.name}
 
 
 @pytest.mark.promise("commands.no-traceback")

@@ -148,8 +148,8 @@ class FeatureColumn(Strict):
     max_age_s: int | None = Field(default=None, gt=0)
     values: tuple[str, ...] = ()
     map: dict[str, Word] = Field(default_factory=dict)
-    true: Words = ("true", "yes", "y", "1")
-    false: Words = ("false", "no", "n", "0")
+    true: Words = ("true", "yes", "y", "1", "ja", "j", "waar")
+    false: Words = ("false", "no", "n", "0", "nee", "onwaar")
     missing: Words | None = None
     format: Text | None = None
     after_outcome: bool = False

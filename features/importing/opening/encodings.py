@@ -24,13 +24,15 @@ _BOMS: Final = (
 _LONGEST_BOM: Final = 4
 _CHARACTERS: Final = 1 << 16
 _LETTERS: Final = "àáâäçèéêëíîïñóôöùúûüßœšžÀÁÂÄÇÈÉÊËÍÎÏÑÓÔÖÙÚÛÜŒŠŽ"
-_SIGNS: Final = "€£§©«»®°±²³µ·½¼¾¿¡™–—…‘’“”•\xa0"
+_SIGNS: Final = "€£§©«»®°±²³µ·¿¡™–—…‘’“”•\xa0"
 _UNLIKELY: Final = re.compile(
     rf"[^\x00-\x7f{_LETTERS}{_SIGNS}]"  # letters and signs that other encodings have for common letters
     rf"|[a-z{_LETTERS[:24]}][{_LETTERS[24:]}]"  # a capital within a word
     rf"|[A-Za-z{_LETTERS}][{_SIGNS.replace('’', '')}][A-Za-z{_LETTERS}]"  # a sign within one
     rf"|[{_LETTERS}]{{3}}|(?<![A-Za-z{_LETTERS}])[{_LETTERS}]{{2,}}(?![A-Za-z{_LETTERS}])"  # words of other alphabets
 )
+_SURE: Final = re.compile("[a-z][àâèéêëíîïñóôöùúûüß]|[àâèéêëíîïñóôöùúûüß][a-z]")
+_UNSURE: Final = re.compile(r"[^\x00-\x7f€£§°]|[A-Za-z][€£§°]|[€£§°][A-Za-z]")
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 _MOST_CONTROLS: Final = 20
 """Of how many characters one may be a control character."""
@@ -55,11 +57,12 @@ def decoded_sample(name: str, data: bytes, *, whole: bool, stated: str | None) -
     encoding = text_encoding(name, stated) if stated else None
     mark = next(((mark, code) for mark, code in _BOMS if data.startswith(mark)), None)
     if mark is not None:
-        return _checked(name, _decode(data[len(mark[0]) :], mark[1], whole=whole), mark[1]), mark[1], True
+        text = _decode(data[len(mark[0]) :], mark[1], whole=whole)
+        return _checked(name, text, mark[1], b""), mark[1], True
     for candidate in (encoding,) if encoding else (UTF_8, WESTERN):
         text = _decode(data, candidate, whole=whole)
         if text is not None and (stated or candidate == UTF_8 or _is_western(text)):
-            return _checked(name, text, candidate), candidate, False
+            return _checked(name, text, candidate, data), candidate, False
     if stated:
         raise Refused(f"{name} is not text in {stated}: {state('encoding', 'utf-8')} or another, or leave it out")
     _refuse_binary(name, data)
@@ -84,11 +87,12 @@ def _decode(data: bytes, encoding: str, *, whole: bool) -> str | None:
         return None
 
 
-def _checked(name: str, text: str | None, encoding: str) -> str:
+def _checked(name: str, text: str | None, encoding: str, data: bytes) -> str:
+    """Return the text that was read of data without a byte order mark. Raises Refused if it is no text."""
     if text is None:
         raise Refused(f"{name} is not text in {encoding}, which its byte order mark states: save it as UTF-8")
     if "\0" in text or len(_CONTROLS.findall(text)) * _MOST_CONTROLS > len(text):
-        _refuse_binary(name, text.encode(errors="replace"))
+        _refuse_binary(name, data)
         raise Refused(f"{name} is no table: it holds characters that are no text")
     return text
 
@@ -104,8 +108,14 @@ def _refuse_binary(name: str, data: bytes) -> None:
 
 
 def _is_western(text: str) -> bool:
-    """Tell whether text that was read as Windows-1252 is surely so: of plain words and usual signs."""
-    return not _UNLIKELY.search(text)
+    """Tell whether text that was read as Windows-1252 is surely so.
+
+    It has only usual letters and signs, where words have them, and some letter that DOS and Mac files have for no small
+    letter; or signs alone that stand by themselves. Central European text that has only Western letters counts, too.
+    """
+    if _UNLIKELY.search(text):
+        return False
+    return bool(_SURE.search(text)) or not _UNSURE.search(text)
 
 
 @contextmanager

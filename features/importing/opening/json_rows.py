@@ -52,11 +52,11 @@ class JsonRows:
     def sample(self) -> pa.RecordBatch:
         """Return the rows of the beginning."""
         names = self.header()
-        return as_batch(names, [[row.get(name) for name in names] for row in self._first_rows()])
+        return as_batch(self.path.name, names, [[row.get(name) for name in names] for row in self._first_rows()])
 
     def _first_rows(self) -> list[dict[str, Any]]:
         if self.array:
-            rows = list(_elements(iter([self.text]), cut=not self.whole))
+            rows = list(_elements(self.path.name, iter([self.text]), cut=not self.whole))
         else:
             lines = self.text.encode().split(b"\n")
             rows = [_object(line) for line in (lines if self.whole else lines[:-1]) if line.strip()]
@@ -76,17 +76,17 @@ class JsonRows:
                     faults.add(self.path.name, name, [number], _NEW_FIELD)
                 part.append([row.get(name) for name in names])
                 if len(part) == _ROWS:
-                    yield as_batch(names, part), file.tell(), total
+                    yield as_batch(self.path.name, names, part), file.tell(), total
                     part = []
             faults.raise_any()
-            yield as_batch(names, part), total, total
+            yield as_batch(self.path.name, names, part), total, total
 
     def _rows(self, text: BinaryIO, numbers: RowNumbers) -> Iterator[tuple[int, dict[str, Any] | None]]:
         """Yield each row with its number; None for what is no object."""
         if self.array:
             characters = io.TextIOWrapper(text, UTF_8)
             pieces = iter(lambda: characters.read(_LONGEST), "")
-            for number, element in enumerate(_elements(pieces), 1):
+            for number, element in enumerate(_elements(self.path.name, pieces), 1):
                 yield number, element if isinstance(element, dict) else None
             return
         for number, line in enumerate(iter(lambda: text.readline(_LONGEST), b""), 1):
@@ -104,7 +104,7 @@ def _object(line: bytes) -> dict[str, Any] | None:
     return row if isinstance(row, dict) else None
 
 
-def _elements(pieces: Iterator[str], *, cut: bool = False) -> Iterator[Any]:
+def _elements(name: str, pieces: Iterator[str], *, cut: bool = False) -> Iterator[Any]:
     """Yield the elements of an array that comes in pieces; where it is cut, all that are whole.
 
     Raises Refused if it is no JSON, or ends before its end.
@@ -114,7 +114,7 @@ def _elements(pieces: Iterator[str], *, cut: bool = False) -> Iterator[Any]:
         text = text.lstrip(_SPACE + ",")
         if text.startswith("]"):
             if text[1:].strip() or any(piece.strip() for piece in pieces):
-                raise Refused(f"something follows the array: {_NO_OBJECT}")
+                raise Refused(f"{name}: something follows the array, which has to be all")
             return
         try:
             _, end = decoder.raw_decode(text)
@@ -126,6 +126,6 @@ def _elements(pieces: Iterator[str], *, cut: bool = False) -> Iterator[Any]:
                 continue
             if cut:
                 return
-            raise Refused(f"the array ends, or is no JSON, after the row before: {_NO_OBJECT}") from None
+            raise Refused(f"{name}: the array is cut off, or is no JSON after its first rows: export it anew") from None
         yield _object(text[:end].encode())
         text = text[end:]

@@ -15,8 +15,8 @@ NAMES: Final = {"\t": "tab"}
 _ROWS: Final = 200
 _STATING: Final = re.compile(r'"?sep=([^"\r\n])"?[;,\t]*(?:\r\n|\r|\n|$)', re.IGNORECASE)
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
-_FILLED: Final = re.compile(r'^(?=[^\r\n]*[^\s",;|])', re.MULTILINE)
-"""The beginning of a line that holds more than separators."""
+_NOTHING: Final = ' \t",;|'
+"""The characters of a line that holds only separators."""
 _LONGEST_SHOWN: Final = 120
 _DATA: Final = re.compile(r"@|^[+-]?\d+([.,/: -]\d+)*$")
 
@@ -37,10 +37,9 @@ class CsvLayout:
 def layout(name: str, text: str, stated: str | None) -> CsvLayout:
     """Return the layout of a CSV file from the text of its beginning. Raises Refused where it is not certain."""
     match = _STATING.match(text)
-    header = _FILLED.search(text, match.end() if match else 0)
-    if header is None:
+    above = _above_header(text, match.end() if match else 0)
+    if above == text:
         raise Refused(f"{name} holds no rows")
-    above = text[: header.start()]
     if match and stated not in (None, match.group(1)):
         raise Refused(f"{name} begins with `sep={match.group(1)}`, and another separator is stated: leave it out")
     separator = stated or (match.group(1) if match else None)
@@ -124,6 +123,15 @@ def _is_punctuation(text: str, separator: str) -> bool:
     """Tell whether a character of the header is punctuation within names: a space follows it everywhere."""
     header = _first_line(text)
     return all(part.startswith(" ") for part in header.split(separator)[1:])
+
+
+def _above_header(text: str, start: int) -> str:
+    """Return the text before the first line that holds something; all of it if there is none."""
+    for match in _LINE_END.finditer(text, start):
+        if text[start : match.start()].strip(_NOTHING):
+            return text[:start]
+        start = match.end()
+    return text[:start] if text[start:].strip(_NOTHING) else text
 
 
 def _first_line(text: str) -> str:

@@ -14,7 +14,7 @@ _INT64: Final = range(-(2**63), 2**63)
 _MARKED: Final = re.compile(r"^\s*[+-]?[\d.,' ]*[.,]\d+\s*$")
 
 
-def as_column(name: str, values: Sequence[Any]) -> tuple[pa.Field, pa.Array]:
+def as_column(file: str, name: str, values: Sequence[Any]) -> tuple[pa.Field, pa.Array]:
     """Return values, some of them None, as a column of one type: of text if they are of several.
 
     Lists and records give a column of lists, which whoever reads it refuses. Raises Refused if some cells are numbers
@@ -30,7 +30,7 @@ def as_column(name: str, values: Sequence[Any]) -> tuple[pa.Field, pa.Array]:
     elif len(kinds) == 1 and kinds <= {str, bool}:
         cells = pa.array(values, pa.bool_() if bool in kinds else pa.string())
     else:
-        return _mixed(name, values)
+        return _mixed(file, name, values)
     return pa.field(name, cells.type), cells
 
 
@@ -38,12 +38,12 @@ def _moment(value: date | None) -> datetime | None:
     return datetime(value.year, value.month, value.day) if type(value) is date else value  # type: ignore[return-value]  # noqa: DTZ001  a workbook has no zones
 
 
-def _mixed(name: str, values: Sequence[Any]) -> tuple[pa.Field, pa.Array]:
+def _mixed(file: str, name: str, values: Sequence[Any]) -> tuple[pa.Field, pa.Array]:
     """Return values of several kinds as text, in which numbers have a decimal point."""
     fractions = any(isinstance(value, float) for value in values)
     if fractions and any(isinstance(value, str) and _MARKED.match(value) for value in values):
         raise Refused(
-            f"column {name}: some cells are numbers, and others are texts that look like numbers: make all numbers"
+            f"{file}: column {name}: some cells are numbers, and others are texts that look so: make all numbers"
         )
     cells = pa.array([_text(value) for value in values], pa.string())
     return pa.field(name, cells.type, metadata=WITH_POINT if fractions else None), cells
@@ -57,8 +57,8 @@ def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def as_batch(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> pa.RecordBatch:
+def as_batch(file: str, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> pa.RecordBatch:
     """Return rows, of a value per name, as a batch of columns."""
     columns = zip(*rows, strict=True) if rows else [()] * len(names)
-    pairs = [as_column(name, values) for name, values in zip(names, columns, strict=True)]
+    pairs = [as_column(file, name, values) for name, values in zip(names, columns, strict=True)]
     return pa.RecordBatch.from_arrays([cells for _, cells in pairs], schema=pa.schema([field for field, _ in pairs]))

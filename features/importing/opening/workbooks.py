@@ -47,7 +47,11 @@ class Workbook:
         names = self.header()
         while (part := list(islice(rows, _ROWS))) or done == self._above + 1:
             done += len(part)
-            yield as_batch(names, [list(map(_value, row)) for row in part]), done, self._rows.total_height
+            yield (
+                as_batch(self.path.name, names, [list(map(_value, row)) for row in part]),
+                done,
+                self._rows.total_height,
+            )
             if not part:
                 return
 
