@@ -122,7 +122,10 @@ def _one_run(
         try:
             with processes.guarded(run.run_id):
                 supervisor = _Supervisor(workspace, run, ports, app, say, stop_signals)
-                return supervisor.work(on_ready)
+                end = supervisor.work(on_ready)
+                if end is End.STOPPED:
+                    say("stopping: requests in progress are finished first")
+                return end
         finally:
             stop(workspace, run)
 

@@ -226,6 +226,16 @@ class TestSupervisor:
             result.stderr.strip(),
         )
 
+    def test_ctrl_c_is_answered_within_two_seconds(self, tmp_path: Path) -> None:
+        process = subprocess.Popen(Server(tmp_path).command(), stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        assert process.stderr.readline() == "starting…\n"
+        began_s = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.readline() == "stopping: requests in progress are finished first\n"
+        assert time.monotonic() - began_s < 2
+        assert process.wait(timeout=20) == 0
+
     def test_an_application_that_refuses_ends_it_with_its_own_words(self, tmp_path: Path) -> None:
         server = Server(tmp_path, "tests.serving.refusing_app:build")
         result = subprocess.run(server.command(), capture_output=True, text=True, timeout=60, check=False)
