@@ -1,0 +1,134 @@
+"""Which agents may help who waits, and in which order.
+
+Requirements come first and are never traded. Among those who may help, the order is by a score in seconds of waiting,
+whose parts are its reasons. Nothing in it is about what a customer is worth.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decisioning.lazy import lazy_property
+from decisioning.routing.people import Presence, Roster, Waiting, missing
+from decisioning.routing.rules import RoutingRules
+
+_US = 1e6
+
+
+@dataclass(frozen=True)
+class Floor:
+    """All agents at one moment. `presences`: of each agent of the roster, in its order."""
+
+    roster: Roster
+    presences: Sequence[Presence]
+    now_us: int
+    rules: RoutingRules
+
+    @lazy_property
+    def on_shift(self) -> NDArray[np.bool_]:
+        """Bool (n_agents,): whose shift began, and lasts long enough for something new."""
+        starts_us, ends_us = self.roster.shifts_us.T
+        on: NDArray[np.bool_] = (starts_us <= self.now_us) & (self.now_us < ends_us - int(self.rules.last_new_s * _US))
+        return on
+
+    @lazy_property
+    def rested(self) -> NDArray[np.bool_]:
+        """Bool (n_agents,): who had fewer upset customers in a row than the most."""
+        return np.asarray([p.upset_in_a_row < self.rules.most_upset_in_a_row for p in self.presences], dtype=np.bool_)
+
+    def waited_s(self, waiting: Waiting) -> float:
+        """Return for how long somebody has waited, in seconds."""
+        return (self.now_us - waiting.since_us) / _US
+
+    def held_for(self, waiting: Waiting) -> int | None:
+        """Return the place of the agent whom a customer knows and waits for; None if they take whoever may help."""
+        place = self.roster.place.get(waiting.knows or "")
+        if place is None or self.waited_s(waiting) >= self.rules.known_agent_s or not self.on_shift[place]:
+            return None
+        return place if self.roster.qualified(waiting)[place] else None
+
+    def too_many_upset(self, waiting: Waiting) -> NDArray[np.bool_] | None:
+        """Return who is not given another upset customer as somebody else on shift may help; None if nobody is."""
+        if not waiting.upset:
+            return None
+        fresh = self.roster.qualified(waiting) & self.on_shift & self.rested
+        return ~self.rested if fresh.any() else None
+
+    def lacks(self, waiting: Waiting, place: int) -> str | None:
+        """Return why an agent does not get this customer now; None if they may."""
+        presence = self.presences[place]
+        least = self.rules.min_proficiency(waiting.issue, self.waited_s(waiting))
+        if requirement := missing(waiting, presence.agent):
+            return requirement
+        if presence.agent.proficiency[waiting.issue] < least:
+            return "proficiency"
+        if not self.on_shift[place]:
+            return "shift"
+        if not presence.room(waiting.channel):
+            return "room"
+        too_many_upset = self.too_many_upset(waiting)
+        return "upset_in_a_row" if too_many_upset is not None and too_many_upset[place] else None
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """An agent who may help. `parts`: of the score, in seconds, by what they are for."""
+
+    agent: str
+    parts: Mapping[str, float]
+
+    @property
+    def score_s(self) -> float:
+        """Return the sum of the parts."""
+        return sum(self.parts.values())
+
+
+@dataclass(frozen=True, slots=True)
+class RankedAgents:
+    """Agents who may help now, best first; why not each of the others; in how many seconds less is asked for."""
+
+    ranked: tuple[Ranked, ...]
+    lacking: Mapping[str, str]
+    relaxes_in_s: float | None
+
+
+def rank(waiting: Waiting, floor: Floor) -> RankedAgents:
+    """Rank all agents for one who waits. Agents with equal scores come in the order of their ids."""
+    held = floor.held_for(waiting)
+    lacking: dict[str, str] = {}
+    ranked = []
+    for place, presence in enumerate(floor.presences):
+        reason = floor.lacks(waiting, place) or ("known_agent" if held not in {None, place} else None)
+        if reason:
+            lacking[presence.agent.id] = reason
+        else:
+            ranked.append(
+                Ranked(presence.agent.id, {"wait": urgency_s(waiting, floor), **fit(waiting, presence, floor)})
+            )
+    waited_s = floor.waited_s(waiting)
+    relaxes = floor.rules.relaxes_in_s(waiting.issue, waited_s)
+    if held is not None:
+        relaxes = min(floor.rules.known_agent_s - waited_s, relaxes or np.inf)
+    return RankedAgents(tuple(sorted(ranked, key=lambda r: (-r.score_s, r.agent))), lacking, relaxes)
+
+
+def urgency_s(waiting: Waiting, floor: Floor) -> float:
+    """Return the wait in seconds, weighted by whether help is needed, with the head start of what is needed."""
+    start_s = max((floor.rules.head_start_s.get(need, 0.0) for need in waiting.needs), default=0.0)
+    return (floor.rules.help_weight if waiting.helps else 1.0) * floor.waited_s(waiting) + start_s
+
+
+def fit(waiting: Waiting, presence: Presence, floor: Floor) -> dict[str, float]:
+    """Return what speaks for giving who waits to this agent rather than to another, in seconds of waiting."""
+    rules = floor.rules
+    idle_s = 0.0 if presence.busy else min((floor.now_us - presence.idle_since_us) / _US, rules.most_idle_s)
+    keeps_free_s = 0.0 if presence.busy else rules.keep_free_s.get(waiting.channel, 0.0)
+    return {
+        "proficiency": rules.proficiency_s * presence.agent.proficiency[waiting.issue],
+        "known_agent": rules.known_s * (presence.agent.id == waiting.knows),
+        "idle": rules.idle_weight * idle_s,
+        "keep_free": -keeps_free_s,
+        "upset_in_a_row": -rules.upset_s * presence.upset_in_a_row * waiting.upset,
+    }

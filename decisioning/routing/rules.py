@@ -1,0 +1,50 @@
+"""What a workspace states about routing. Weights are in seconds of waiting, so that they can be compared and told."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """From `after_s` of waiting on, an agent needs at least this proficiency."""
+
+    after_s: float
+    min_proficiency: float
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingRules:
+    """How agents are ranked.
+
+    `rings`: by issue, in the order of their times. `known_agent_s`: for how long a customer waits for the agent whom
+    they know, if that agent is on shift and may help. `last_new_s`: how long before the end of a shift nothing new is
+    given. `most_upset_in_a_row`: of upset customers for one agent, while anyone else may help. `help_weight`: by how
+    much faster the wait of someone who needs help counts than that of a sale. `head_start_s`: added to the wait, by
+    what the customer needs. `known_s` and `proficiency_s`: seconds that it is worth to give a customer the agent whom
+    they know, and a proficiency of 1 instead of 0. `keep_free_s`: by channel, seconds that it is worth to keep an agent
+    who holds no conversation free for a call. `idle_weight`: seconds a second that the agent was idle, up to
+    `most_idle_s`. `upset_s`: seconds that each upset customer in a row before counts against the next.
+    """
+
+    rings: Mapping[str, Sequence[Ring]] = field(default_factory=dict)
+    known_agent_s: float = 190.0
+    last_new_s: float = 0.0
+    most_upset_in_a_row: int = 4
+    help_weight: float = 1.9
+    head_start_s: Mapping[str, float] = field(default_factory=lambda: {"vulnerable": 60.0})
+    known_s: float = 400.0
+    proficiency_s: float = 100.0
+    keep_free_s: Mapping[str, float] = field(default_factory=lambda: {"chat": 80.0})
+    idle_weight: float = 0.06
+    most_idle_s: float = 600.0
+    upset_s: float = 8.0
+
+    def min_proficiency(self, issue: str, waited_s: float) -> float:
+        """Return which proficiency an agent needs after this wait."""
+        reached = [ring.min_proficiency for ring in self.rings.get(issue, ()) if waited_s >= ring.after_s]
+        return reached[-1] if reached else 0.0
+
+    def relaxes_in_s(self, issue: str, waited_s: float) -> float | None:
+        """Return in how many seconds the next ring begins; None after the last."""
+        later = [ring.after_s - waited_s for ring in self.rings.get(issue, ()) if ring.after_s > waited_s]
+        return min(later, default=None)
