@@ -13,19 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decisioning.routing.people import Presence, Waiting
-from decisioning.routing.ranking import Floor, fit, urgency_s
+from decisioning.routing.ranking import Staff, fit, urgency_s
 
 STEP_S = 2.0
 """By how much a bid exceeds what it takes, in seconds of waiting."""
 _LEAST_S = 1.0
 
 
-def assign(waiting: Sequence[Waiting], floor: Floor) -> list[tuple[Waiting, Presence]]:
+def assign(waiting: Sequence[Waiting], staff: Staff) -> list[tuple[Waiting, Presence]]:
     """Return who is given to whom now; agents with room for several on one channel may get several."""
     pairs: list[tuple[Waiting, Presence]] = []
-    left, presences = list(waiting), list(floor.presences)
-    while given := _round(left, replace(floor, presences=presences)):
-        pairs += [(left[row], floor.presences[place]) for row, place in given]
+    left, presences = list(waiting), list(staff.presences)
+    while given := _round(left, replace(staff, presences=presences)):
+        pairs += [(left[row], staff.presences[place]) for row, place in given]
         for row, place in given:
             presences[place] = _with(presences[place], left[row])
         rows = {row for row, _ in given}
@@ -38,15 +38,15 @@ def _with(presence: Presence, waiting: Waiting) -> Presence:
     return replace(presence, conversations=held, upset_in_a_row=presence.upset_in_a_row + 1 if waiting.upset else 0)
 
 
-def _round(waiting: Sequence[Waiting], floor: Floor) -> list[tuple[int, int]]:
+def _round(waiting: Sequence[Waiting], staff: Staff) -> list[tuple[int, int]]:
     """Return pairs of rows of `waiting` and places in the roster, at most one of two channels for an agent."""
-    places = [n for n, p in enumerate(floor.presences) if p.available and floor.on_shift[n]]
+    places = [n for n, p in enumerate(staff.presences) if p.available and staff.on_shift[n]]
     if not waiting or not places:
         return []
-    values = values_of(waiting, floor, places)
+    values = values_of(waiting, staff, places)
     channels = np.asarray([who.channel for who in waiting])
     units = [
-        _units(floor.presences[place], set(channels[np.isfinite(column)].tolist()))
+        _units(staff.presences[place], set(channels[np.isfinite(column)].tolist()))
         for place, column in zip(places, values.T, strict=True)
     ]
     return [(row, places[n]) for row, n in auction(values, units)]
@@ -57,37 +57,37 @@ def _units(presence: Presence, channels: set[str]) -> int:
     return min([1, *map(presence.room, channels)]) if len(channels) != 1 else presence.room(*channels)
 
 
-def values_of(waiting: Sequence[Waiting], floor: Floor, places: Sequence[int]) -> NDArray[np.float64]:
+def values_of(waiting: Sequence[Waiting], staff: Staff, places: Sequence[int]) -> NDArray[np.float64]:
     """Return the scores of all pairs, float (n_waiting, n_places), above 0; minus infinity where one is not given."""
     kinds: dict[Hashable, NDArray[np.float64]] = {}
     values = np.empty((len(waiting), len(places)))
     column = {place: n for n, place in enumerate(places)}
     for row, who in enumerate(waiting):
-        stage = floor.rules.min_proficiency(who.issue, floor.waited_s(who))
+        stage = staff.rules.min_proficiency(who.issue, staff.waited_s(who))
         key = (who.kind, stage)
         if key not in kinds:
-            kinds[key] = np.asarray(list(_fits(replace(who, knows=None), floor, places)))
-        values[row] = kinds[key] + urgency_s(who, floor)
-        _prefer_known(values[row], who, floor, column)
+            kinds[key] = np.asarray(list(_fits(replace(who, knows=None), staff, places)))
+        values[row] = kinds[key] + urgency_s(who, staff)
+        _prefer_known(values[row], who, staff, column)
     finite = np.isfinite(values)
     if finite.any():
         values += _LEAST_S - min(values[finite].min(), _LEAST_S)
     return values
 
 
-def _fits(who: Waiting, floor: Floor, places: Sequence[int]) -> Iterator[float]:
-    qualified = floor.roster.qualified(who)
+def _fits(who: Waiting, staff: Staff, places: Sequence[int]) -> Iterator[float]:
+    qualified = staff.roster.qualified(who)
     for place in places:
-        allowed = qualified[place] and floor.lacks(who, place) is None
-        yield sum(fit(who, floor.presences[place], floor).values()) if allowed else -np.inf
+        allowed = qualified[place] and staff.lacks(who, place) is None
+        yield sum(fit(who, staff.presences[place], staff).values()) if allowed else -np.inf
 
 
-def _prefer_known(values: NDArray[np.float64], who: Waiting, floor: Floor, column: dict[int, int]) -> None:
+def _prefer_known(values: NDArray[np.float64], who: Waiting, staff: Staff, column: dict[int, int]) -> None:
     """Add what it is worth to get the agent whom the customer knows, and hold the customer for that agent."""
-    place = floor.roster.place.get(who.knows or "")
+    place = staff.roster.place.get(who.knows or "")
     known = column.get(place) if place is not None else None
-    worth = values[known] + floor.rules.known_s if known is not None else -np.inf
-    if floor.held_for(who) is not None:
+    worth = values[known] + staff.rules.known_s if known is not None else -np.inf
+    if staff.held_for(who) is not None:
         values[:] = -np.inf
     if known is not None:
         values[known] = worth

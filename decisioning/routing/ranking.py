@@ -18,7 +18,7 @@ _US = 1e6
 
 
 @dataclass(frozen=True)
-class Floor:
+class Staff:
     """All agents at one moment. `presences`: of each agent of the roster, in its order."""
 
     roster: Roster
@@ -94,36 +94,36 @@ class RankedAgents:
     relaxes_in_s: float | None
 
 
-def rank(waiting: Waiting, floor: Floor) -> RankedAgents:
+def rank(waiting: Waiting, staff: Staff) -> RankedAgents:
     """Rank all agents for one who waits. Agents with equal scores come in the order of their ids."""
-    held = floor.held_for(waiting)
+    held = staff.held_for(waiting)
     lacking: dict[str, str] = {}
     ranked = []
-    for place, presence in enumerate(floor.presences):
-        reason = floor.lacks(waiting, place) or ("known_agent" if held not in {None, place} else None)
+    for place, presence in enumerate(staff.presences):
+        reason = staff.lacks(waiting, place) or ("known_agent" if held not in {None, place} else None)
         if reason:
             lacking[presence.agent.id] = reason
         else:
             ranked.append(
-                Ranked(presence.agent.id, {"wait": urgency_s(waiting, floor), **fit(waiting, presence, floor)})
+                Ranked(presence.agent.id, {"wait": urgency_s(waiting, staff), **fit(waiting, presence, staff)})
             )
-    waited_s = floor.waited_s(waiting)
-    relaxes = floor.rules.relaxes_in_s(waiting.issue, waited_s)
+    waited_s = staff.waited_s(waiting)
+    relaxes = staff.rules.relaxes_in_s(waiting.issue, waited_s)
     if held is not None:
-        relaxes = min(floor.rules.known_agent_s - waited_s, relaxes or np.inf)
+        relaxes = min(staff.rules.known_agent_s - waited_s, relaxes or np.inf)
     return RankedAgents(tuple(sorted(ranked, key=lambda r: (-r.score_s, r.agent))), lacking, relaxes)
 
 
-def urgency_s(waiting: Waiting, floor: Floor) -> float:
+def urgency_s(waiting: Waiting, staff: Staff) -> float:
     """Return the wait in seconds, weighted by whether help is needed, with the head start of what is needed."""
-    start_s = max((floor.rules.head_start_s.get(need, 0.0) for need in waiting.needs), default=0.0)
-    return (floor.rules.help_weight if waiting.helps else 1.0) * floor.waited_s(waiting) + start_s
+    start_s = max((staff.rules.head_start_s.get(need, 0.0) for need in waiting.needs), default=0.0)
+    return (staff.rules.help_weight if waiting.helps else 1.0) * staff.waited_s(waiting) + start_s
 
 
-def fit(waiting: Waiting, presence: Presence, floor: Floor) -> dict[str, float]:
+def fit(waiting: Waiting, presence: Presence, staff: Staff) -> dict[str, float]:
     """Return what speaks for giving who waits to this agent rather than to another, in seconds of waiting."""
-    rules = floor.rules
-    idle_s = 0.0 if presence.busy else min((floor.now_us - presence.idle_since_us) / _US, rules.most_idle_s)
+    rules = staff.rules
+    idle_s = 0.0 if presence.busy else min((staff.now_us - presence.idle_since_us) / _US, rules.most_idle_s)
     keeps_free_s = 0.0 if presence.busy else rules.keep_free_s.get(waiting.channel, 0.0)
     return {
         "proficiency": rules.proficiency_s * presence.agent.proficiency[waiting.issue],

@@ -9,7 +9,7 @@ from typing import Any
 
 from decisioning.routing.matching import assign
 from decisioning.routing.people import Agent, Presence, Roster, Waiting
-from decisioning.routing.ranking import Floor
+from decisioning.routing.ranking import Staff
 from decisioning.routing.rules import RoutingRules
 from tests.training.conftest import shared
 
@@ -39,9 +39,9 @@ class Router:
         for agent in agents:
             place = self.roster.place[agent.id]
             self.presences[place] = _presence(self.roster.agents[place], agent)
-        floor = Floor(self.roster, self.presences, _us(now_s), self.rules)
+        staff = Staff(self.roster, self.presences, _us(now_s), self.rules)
         customers, free = {c.id: c for c in waiting}, {a.id: a for a in agents}
-        given = assign([_waiting(c) for c in waiting], floor)
+        given = assign([_waiting(c) for c in waiting], staff)
         return [(customers[who.id], free[presence.agent.id]) for who, presence in given]
 
 

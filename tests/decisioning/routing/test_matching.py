@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 
 from decisioning.routing.matching import STEP_S, assign, auction, values_of
 from decisioning.routing.people import Agent, Presence, Roster, Waiting, missing
-from decisioning.routing.ranking import Floor
+from decisioning.routing.ranking import Staff
 from decisioning.routing.rules import RoutingRules
 
 ISSUES = "abcdef"
@@ -47,7 +47,7 @@ def test_the_sum_is_that_of_an_exact_solver_but_for_a_step_a_bidder(
     assert sum(values[pair] for pair in pairs) >= largest_sum(values, units) - bidders * STEP_S
 
 
-def floor_of(n_agents: int, n_waiting: int, seed: int) -> tuple[list[Waiting], Floor]:
+def staff_of(n_agents: int, n_waiting: int, seed: int) -> tuple[list[Waiting], Staff]:
     """Return a queue of chats and calls, and idle agents of whom each knows half of the issues."""
     rng = np.random.default_rng(seed)
     agents = [
@@ -77,37 +77,37 @@ def floor_of(n_agents: int, n_waiting: int, seed: int) -> tuple[list[Waiting], F
         )
         for n in range(n_waiting)
     ]
-    return waiting, Floor(Roster(agents), presences, NOW_US, RoutingRules())
+    return waiting, Staff(Roster(agents), presences, NOW_US, RoutingRules())
 
 
 @pytest.mark.promise("routing.requirements")
 @pytest.mark.parametrize("seed", range(5))
 def test_nobody_gets_who_may_not_help_or_has_no_room(seed: int) -> None:
-    waiting, floor = floor_of(30, 100, seed)
-    pairs = assign(waiting, floor)
+    waiting, staff = staff_of(30, 100, seed)
+    pairs = assign(waiting, staff)
     assert len(pairs) >= 30
     held: dict[str, Counter[str]] = {}
     for who, presence in pairs:
         agent = presence.agent
         assert missing(who, agent) is None
         held.setdefault(agent.id, Counter())[who.channel] += 1
-    capacity = {p.agent.id: p.agent.capacity for p in floor.presences}
+    capacity = {p.agent.id: p.agent.capacity for p in staff.presences}
     assert all(sum(n / capacity[a][c] for c, n in counts.items()) <= 1 + 1e-9 for a, counts in held.items())
-    known = {who.id: presence.agent.id for who, presence in pairs if floor.held_for(who) is not None}
+    known = {who.id: presence.agent.id for who, presence in pairs if staff.held_for(who) is not None}
     assert known == {who.id: who.knows for who, _ in pairs if who.id in known}
 
 
 def test_ten_times_as_many_as_there_is_room_for_are_matched_as_an_exact_solver_would() -> None:
-    waiting, floor = floor_of(50, 1_000, 0)
-    values = values_of(waiting, floor, range(50))
-    units = [p.room("chat") for p in floor.presences]
+    waiting, staff = staff_of(50, 1_000, 0)
+    values = values_of(waiting, staff, range(50))
+    units = [p.room("chat") for p in staff.presences]
     assert sum(values[pair] for pair in auction(values, units)) >= 0.99 * largest_sum(values, units)
 
 
 @pytest.mark.long
 def test_ten_thousand_and_five_hundred_agents_are_matched_as_an_exact_solver_would() -> None:
     """How long it takes is in `make bench`."""
-    waiting, floor = floor_of(500, 10_000, 0)
-    values = values_of(waiting, floor, range(500))
-    units = [p.room("chat") for p in floor.presences]
+    waiting, staff = staff_of(500, 10_000, 0)
+    values = values_of(waiting, staff, range(500))
+    units = [p.room("chat") for p in staff.presences]
     assert sum(values[pair] for pair in auction(values, units)) >= 0.99 * largest_sum(values, units)

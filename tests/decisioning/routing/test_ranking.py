@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import pytest
 
 from decisioning.routing.people import Agent, Presence, Roster, Waiting
-from decisioning.routing.ranking import Floor, RankedAgents, rank
+from decisioning.routing.ranking import Staff, RankedAgents, rank
 from decisioning.routing.rules import Ring, RoutingRules
 
 NOW_US = 10**9
@@ -26,7 +26,7 @@ RULES = RoutingRules(rings={"bill": (Ring(0, 0.7), Ring(30, 0.0))}, last_new_s=6
 
 def ranking(who: Waiting, *presences: Presence, rules: RoutingRules = DEFAULT) -> RankedAgents:
     """Rank these agents, who stand in the roster in their order."""
-    return rank(who, Floor(Roster([p.agent for p in presences]), presences, NOW_US, rules))
+    return rank(who, Staff(Roster([p.agent for p in presences]), presences, NOW_US, rules))
 
 
 def idle(agent: Agent, **told: object) -> Presence:
