@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import pytest
 
 from decisioning.routing.people import Agent, Presence, Roster, Waiting
-from decisioning.routing.ranking import Staff, RankedAgents, rank
+from decisioning.routing.ranking import RankedAgents, Staff, rank
 from decisioning.routing.rules import Ring, RoutingRules
 
 NOW_US = 10**9
