@@ -191,11 +191,13 @@ def serve(workspace: Workspace, port: int | None) -> Result:
 
 @command()
 @click.argument("request", type=click.File("rb"), default="-")
-def decide(workspace: Workspace, request: Any) -> Result:
+@click.option("--release", help="Preview under this release: a hash, `current`, `files`, or a folder with a catalogue.")
+def decide(workspace: Workspace, request: Any, release: str | None) -> Result:
     """Make one decision for the body of an HTTP request: a JSON file or standard input."""
-    from serving.commands.offline import decide_once
+    from serving.commands.offline import decide_once, preview_once
 
-    return decide_once(workspace, request.read())
+    body = request.read()
+    return decide_once(workspace, body) if release is None else preview_once(workspace, body, release)
 
 
 @command(name="import", stopped=KEEPS_ALL)

@@ -26,13 +26,13 @@ def simulate_change(
     """
     from serving.commands.offline import open_brain
     from serving.commands.progress import phases
-    from serving.commands.releases.simulating import described, named_pair, simulate, write_page
+    from serving.commands.releases.simulating import described, named_pair, simulate, with_gates_in_words, write_page
     from serving.pages.simulation.words import sentences
     from training.learning.simulated_change import change_figures
 
     with open_brain(workspace) as brain, phases() as progress:
         simulated = simulate(brain, named_pair(brain, before, changed), as_of, progress, sample)
-        figures = {**described(simulated), **change_figures(simulated.rows)}
+        figures = with_gates_in_words(simulated, {**described(simulated), **change_figures(simulated.rows)})
     figures = {"summary": list(sentences(figures).values()), **figures}
     if page is not None:
         write_page(workspace, page, simulated, figures)

@@ -9,13 +9,14 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from decisioning.errors import NotFound
+from decisioning.errors import NotFound, RequestError
 from decisioning.facts.forms import Ask
 from decisioning.facts.ids import check_id, problem_of
 from decisioning.facts.standing_rules import NO_PAST
 from features.ledger import SubjectKind
 from serving.access.looks import looker_here
 from serving.brain.runtime import Brain
+from serving.commands.releases.naming import release_named
 from serving.contract import parse
 from serving.customers import erasing, exported_files, exporting, looking
 from serving.customers.erasing import ID_FIELDS
@@ -38,6 +39,19 @@ def decide_once(workspace: Workspace, body: bytes) -> dict[str, Any]:
     ask = parse(Ask, body)
     with open_brain(workspace) as brain:
         answer: dict[str, Any] = from_json(asyncio.run(brain.answer(ask)))
+    return answer
+
+
+def preview_once(workspace: Workspace, body: bytes, release: str) -> dict[str, Any]:
+    """Return the answer to one preview by the release that is named so, which may be a folder with a catalogue.
+
+    Raises RequestError for a request that is no preview.
+    """
+    ask = parse(Ask, body)
+    if ask.mode != "preview":
+        raise RequestError("mode", "--release is for previews: send mode preview")
+    with open_brain(workspace) as brain:
+        answer: dict[str, Any] = from_json(brain.previewed(ask, release=release_named(brain, release)))
     return answer
 
 

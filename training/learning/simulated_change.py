@@ -92,6 +92,7 @@ def change_figures(rows: Iterable[SimulatedCustomer]) -> Result:
         "by_place": [{"place": place, **_figures_of_place(own)} for place, own in _by_place(people).items()],
         "help": help_of(people),
         "nothing": _nothing(people),
+        "contacts": _contacts(people),
         "caps": _caps(people),
         "withheld": _withheld(people),
         "fairness": fairness_of(people),
@@ -210,6 +211,17 @@ def _nothing(people: SimulatedPeople) -> Result:
         "after": sum(all(row.after.first is None for row in own) for own in people.each),
         "why": [{"reason": code, **{name: reasons[name][code] for name, _ in SIDES}} for code in codes],
     }
+
+
+def _contacts(people: SimulatedPeople) -> Result:
+    """Return the contacts of a customer that caps count, of the week before, and what all places offer them."""
+    week = np.array([float(own[0].before.contacts or own[0].after.contacts) for own in people.each])
+    offers = {f"offers_{name}": _mean(people.sums(_of(side, _offers))) for name, side in SIDES}
+    return {"week": _mean(week), **offers}
+
+
+def _offers(decision: SimulatedDecision) -> float:
+    return float(len(decision.offers))
 
 
 def _caps(people: SimulatedPeople) -> list[Result]:

@@ -14,6 +14,7 @@ from decisioning.deciding.record import Decision
 from decisioning.errors import Refused
 from decisioning.facts.forms import Known
 from decisioning.review.catalogue_changes import catalogue_changes
+from decisioning.review.narrative import gate_in_words
 from decisioning.review.simulated.causes import cause_of, titles_of
 from decisioning.review.simulated.outcomes import SimulatedCustomer, compared_for
 from decisioning.times import iso, microseconds
@@ -136,6 +137,16 @@ def described(simulated: Simulated) -> dict[str, Any]:
         ],
         "assumed": ASSUMED[simulated.kind == "personas"],
     }
+
+
+def with_gates_in_words(simulated: Simulated, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figures with each gate in words, too, as the release says them that has the gate."""
+
+    def words(row: Mapping[str, Any]) -> str:
+        release = simulated.after if row["after"] else simulated.before
+        return gate_in_words(release, row["gate"], "en")
+
+    return {**figures, "withheld": [{**row, "text": words(row)} for row in figures["withheld"]]}
 
 
 def write_page(workspace: Workspace, out: Path, simulated: Simulated, figures: Mapping[str, Any]) -> None:

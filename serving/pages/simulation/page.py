@@ -1,11 +1,12 @@
 """The page of a simulated change: whose first offer is another, who loses, and what it brings."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from serving.pages.charts import Bar, bar_chart
 from serving.pages.figures import count, euros, percent
-from serving.pages.simulation.words import LITTLE_TRIED, NOTHING, eur, group_name, sentences, share
+from serving.pages.simulation.words import LITTLE_TRIED, eur, group_name, sentences, share
 from serving.pages.tables import TextTable
 from serving.pages.templates import document
 
@@ -19,6 +20,7 @@ _SECTIONS = (
     ("change", "The change"),
 )
 _HASH = 15
+NONE = "none"
 
 
 def page_of(figures: Result) -> str:
@@ -26,7 +28,7 @@ def page_of(figures: Result) -> str:
     return document(
         "simulation/simulation.html",
         figures=figures,
-        sentences=sentences(figures),
+        sentences={subject: _unbroken(text) for subject, text in sentences(figures).items()},
         sections=_SECTIONS,
         before=figures["before"][:_HASH],
         after=figures["after"][:_HASH],
@@ -39,7 +41,7 @@ def page_of(figures: Result) -> str:
 
 
 def _flow_chart(figures: Result) -> Any:
-    bars = [Bar(f"{flow['to']} instead of {flow['from']}", flow["customers"]) for flow in figures["flows"]]
+    bars = [Bar(f"{flow['from']} → {flow['to']}", flow["customers"]) for flow in figures["flows"]]
     return bar_chart("Customers by their move", bars, count, filled=True)
 
 
@@ -102,7 +104,7 @@ def _tables(figures: Result) -> dict[str, TextTable]:
         [row["place"], *(f"{row[f'contacts_{s}']['value']:.2f}" for s in _SIDES), *_both(row, "capped")]
         for row in figures["caps"]
     ]
-    gates = [[row["gate"], count(row["before"]), count(row["after"])] for row in figures["withheld"]]
+    gates = [[row["text"], row["gate"], count(row["before"]), count(row["after"])] for row in figures["withheld"]]
     changes = [[c["item"], c["field"] or "all", _text(c["before"]), _text(c["after"])] for c in figures["changes"]]
     return {
         "flows": TextTable("Moves, the largest first", ["Now", "Before", "Where", "Customers"], flows, 3),
@@ -110,7 +112,9 @@ def _tables(figures: Result) -> dict[str, TextTable]:
         "lost": TextTable("Who loses help, and what is there instead", ["Help", "Instead", "Customers"], lost, 2),
         "empty": TextTable("Why a place stays empty, in offers", ["Reason", "Before", "After"], empty),
         "caps": TextTable("Contacts of a week per customer, and customers at a cap", _CAP_COLUMNS, caps),
-        "gates": TextTable("For how many customers a gate stops something", ["Gate", "Before", "After"], gates),
+        "gates": TextTable(
+            "For how many customers a gate stops something", ["Why", "Gate", "Before", "After"], gates, 2
+        ),
         "fairness": TextTable("Protected groups", _FAIR_COLUMNS, [_fair_row(row) for row in figures["fairness"]]),
         "changes": TextTable("What differs in the catalogue", ["Item", "Field", "Before", "After"], changes, 4),
     }
@@ -138,5 +142,23 @@ def _fair_row(row: Result) -> Sequence[str]:
     return [group_name(row), count(row["customers"]), *reached, *money, change]
 
 
+def _unbroken(text: str) -> str:
+    """Return a text whose lines do not end between a minus and its amount."""
+    return text.replace("\u2212€", "\u2212\u2060€")
+
+
 def _text(value: object) -> str:
-    return NOTHING if value is None else str(value)
+    """Return a value of the catalogue as people write it: parts that are not set are left out."""
+    try:
+        parts = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        parts = value
+    return _parts(parts) or NONE
+
+
+def _parts(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key.strip('_')} {_parts(part)}" for key, part in value.items() if part is not None)
+    if isinstance(value, list):
+        return "; ".join(map(_parts, value))
+    return "" if value is None else ("yes" if value else "no") if isinstance(value, bool) else str(value)

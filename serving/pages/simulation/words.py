@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from serving.pages.figures import between, count, euros, percent
+from serving.pages.figures import between, count, euros, number, percent
 
 Result = Mapping[str, Any]
 NOTHING = "nothing"
+_QUIET = "contact:quiet-hours"
 LITTLE_TRIED = 0.1
 """The share of the money from which on it is told that it rests on little."""
 _PER = 1000
@@ -86,17 +87,34 @@ def _nothing(figures: Result) -> str:
 
 
 def _caps(figures: Result) -> str:
+    contacts = figures["contacts"]
+    offers = [number(contacts[f"offers_{side}"]["value"], 1) for side in ("before", "after")]
+    week = (
+        f"A customer had {number(contacts['week']['value'], 1)} contacts in the week before, and is offered "
+        f"{offers[0]} things before and {offers[1]} after, over all places."
+    )
+    return f"{_at_caps(figures)} {week}{_quiet(figures)}"
+
+
+def _at_caps(figures: Result) -> str:
     rows = figures["caps"]
     moved = [row for row in rows if row["capped_before"] != row["capped_after"]]
     if not moved:
         at_cap = max((row["capped_after"] for row in rows), default=0)
-        most = f" (at most {count(at_cap)} in one place)" if at_cap else ""
-        return f"As many customers as before are at a cap{most}."
-    most_moved = max(moved, key=lambda row: abs(row["capped_after"] - row["capped_before"]))
+        return f"As many customers as before are at a cap (at most {count(at_cap)} in one place)."
+    most = max(moved, key=lambda row: abs(row["capped_after"] - row["capped_before"]))
     return (
-        f"In {most_moved['place']}, a cap stops something for {count(most_moved['capped_after'])} customers instead of "
-        f"{count(most_moved['capped_before'])}."
+        f"In {most['place']}, a cap stops something for {count(most['capped_after'])} customers instead of "
+        f"{count(most['capped_before'])}."
     )
+
+
+def _quiet(figures: Result) -> str:
+    """Return that it is a quiet hour, as the simulation then shows little of messages."""
+    quiet = sum(max(row["before"], row["after"]) for row in figures["withheld"] if row["gate"] == _QUIET)
+    if quiet < figures["customers"] / 10:
+        return ""
+    return f" It is a quiet hour for {count(quiet)}, who get no messages: --as-of takes another hour."
 
 
 def _fairness(figures: Result) -> str:

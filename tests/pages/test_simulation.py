@@ -1,0 +1,108 @@
+"""The page of a simulated change in a real browser: with nobody moved, with help lost, and with hostile names."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from decisioning.review.simulated.outcomes import SimulatedCustomer, SimulatedDecision, SimulatedOffer
+from serving.pages.simulation.page import page_of
+from tests.pages.browser import every_view, focus_order, opened, overflow
+from training.learning.simulated_change import change_figures
+
+HOSTILE = "<img src=x onerror=alert(1)> Öztürk-" + "van-den-" * 6
+SALE = SimulatedOffer("tv-bundle-with-a-very-long-name", "tv.web", "grow", 4.0, 12.0)
+HELP = SimulatedOffer("fix-router", "fix.web", "service", 0.5, 900.0)
+TV = SimulatedOffer("tv-bundle", "tv.web", "grow", 3.0, 900.0)
+
+
+def rows(n: int = 240) -> list[SimulatedCustomer]:
+    """Return customers of two places, of whom 12 lose help to a sale and 60 get another sale."""
+    return [row for i in range(n) for row in (_row(i, "web hero"), _row(i, "app card"))]
+
+
+def _row(i: int, place: str) -> SimulatedCustomer:
+    before, after = TV, TV
+    if place == "web hero" and i < 72:
+        before, after = (HELP, SALE) if i < 12 else (TV, SALE)
+    told = (
+        SimulatedDecision((offer,), None, offer.action, frozenset({"consent:marketing"}), "nba", i % 3)
+        for offer in (before, after)
+    )
+    groups = {"gender": "f" if i % 2 else "m", "age": 20 + i % 60}
+    return SimulatedCustomer(f"c-{i}", place, *told, as_before_eur=after.expected_eur, groups=groups)
+
+
+def figures(of: list[SimulatedCustomer]) -> dict[str, Any]:
+    counted = change_figures(of)
+    example = {"customer": HOSTILE, "place": "web hero", "from": HOSTILE, "to": "TV", "why": "its lever went up"}
+    return {
+        **counted,
+        "before": "sha256:" + "a" * 64,
+        "after": "sha256:" + "b" * 64,
+        "as_of": "2026-12-01T10:00:00Z",
+        "who": "customers",
+        "same_release": False,
+        "changes": [
+            {"section": "actions", "item": "tv", "field": "lever", "before": "[]", "after": '[{"factor": 2.5}]'}
+        ],
+        "unknown_features": [],
+        "examples": [example] if counted["flows"] else [],
+        "assumed": "Each customer comes once to each place.",
+        "withheld": [{**row, "text": "no permission for marketing"} for row in counted["withheld"]],
+    }
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("simulation") / "change.html"
+    path.write_text(page_of(figures(rows())), encoding="utf-8")
+    return path.as_uri()
+
+
+def test_the_page_is_accessible_and_says_first_who_loses_help(browser: Browser, address: str) -> None:
+    def read(page: Page) -> None:
+        text = page.inner_text("main")
+        assert HOSTILE in text
+        first = page.locator(".sentences li").all_inner_texts()
+        assert first[0].startswith("72 of 240 customers (30%, between ")
+        assert first[1].startswith("12 lose help or service, 12 of them to a sale: most often fix-router")
+        assert "help lost" in page.inner_text(".panel").lower()
+        assert "factor 2.5" in text
+
+    every_view(browser, address, read)
+
+
+def test_the_page_works_at_320_px_by_keyboard(browser: Browser, address: str) -> None:
+    with opened(browser, address, width=320) as page:
+        assert overflow(page) == []
+        reached = focus_order(page)
+        assert {"a Help and service", "a The change", "summary Why places stay empty"} <= set(reached)
+
+
+def test_a_change_of_nothing_has_its_own_state(tmp_path: Path) -> None:
+    same = [SimulatedCustomer(r.customer, r.place, r.before, r.before, r.before.expected_eur) for r in rows(40)]
+    text = page_of(figures(same))
+    assert "Nobody moves" in text
+    assert "None of 40 customers gets another first offer." in text
+    assert "which takes 200 customers" in text
+    assert not re.search(r"\bNone\b(?! of)|nan", text)
+
+
+def test_figures_are_sums_over_customers_and_help_that_a_sale_displaces_comes_first() -> None:
+    counted = figures(rows())
+    money = counted["money"]
+    assert money["before_eur"]["value"] == pytest.approx((12 * 0.5 + 468 * 3.0) / 240)
+    assert money["after_eur"]["value"] == pytest.approx((72 * 4.0 + 408 * 3.0) / 240)
+    change = money["change_eur"]
+    assert change["low"] < change["value"] < change["high"]
+    assert money["revalued_eur"]["value"] == 0.0
+    assert money["little_tried"] == pytest.approx(288 / (288 + 408 * 3.0))
+    assert counted["help"]["lost"] == [
+        {"help": "fix-router", "instead": SALE.action, "displaced_by_a_sale": True, "customers": 12}
+    ]
+    assert [row["group"] for row in counted["fairness"]][-2:] == ["f", "m"]
+    assert sum(row["customers"] for row in counted["fairness"] if row["feature"] == "age") == 240
+    assert counted["contacts"]["week"]["value"] == 1.0
