@@ -13,9 +13,9 @@ import click
 import brain_access  # noqa: F401 - its commands
 import brain_change  # noqa: F401 - its commands
 import brain_demo  # noqa: F401 - its commands
+import brain_importing  # noqa: F401 - its commands
 import brain_learning  # noqa: F401 - its commands
 from brain_command import (
-    KEEPS_ALL,
     ONLY_READS,
     PORT,
     READABLE,
@@ -26,7 +26,6 @@ from brain_command import (
     Result,
     check_machine,
     check_port,
-    check_readable,
     command,
     main,
     table_options,
@@ -198,47 +197,6 @@ def decide(workspace: Workspace, request: Any, release: str | None) -> Result:
 
     body = request.read()
     return decide_once(workspace, body) if release is None else preview_once(workspace, body, release)
-
-
-@command(name="import", stopped=KEEPS_ALL)
-@click.argument("mapping")
-@click.argument("files", nargs=-1, required=True)
-@table_options
-def import_(workspace: Workspace, mapping: str, files: tuple[str, ...], table: dict[str, Any]) -> Result:
-    """Import FILES (CSV, workbooks, JSON, Parquet) by MAPPING: `profile`, a recipe's name, or a mapping file."""
-    if mapping == "profile" and len(files) > 1:
-        raise Refused("`brain import profile` reads one file: run it again for each of the others")
-    if mapping == "profile" or Path(mapping).is_file():  # a name of no recipe is told first
-        check_readable(files)
-    from serving.commands import importing
-    from serving.commands.progress import phases
-
-    with phases() as progress:
-        if mapping == "profile":
-            return importing.import_profile(workspace, Path(files[0]), table, progress)
-        if stated := [name for name, value in table.items() if value is not None]:
-            raise Refused(f"--{stated[0]} is for `brain import profile`: state `{stated[0]}` of each file in {mapping}")
-        return importing.import_log(workspace, mapping, files, operating_system_user(), progress)
-
-
-@command(name="import-signals", stopped=KEEPS_ALL)
-@click.argument("file", type=READABLE)
-def import_signals(workspace: Workspace, file: Path) -> Result:
-    """Import past signals from FILE (Parquet or JSON lines, a CloudEvent per row); if it stops, run it again."""
-    from dataclasses import asdict
-
-    from features.importing.signals import import_signals as replay
-    from serving.brain import releasing
-    from serving.brain.active import active_release
-    from serving.commands.progress import phases
-
-    with releasing.open_ledger(workspace) as ledger, phases() as progress:
-        packed = ledger.get_release(active_release(ledger, workspace.settings.environment))
-        result = replay(file, packed, ledger, workspace.data / "imports", progress)
-    if result.refused and not (result.accepted or result.duplicate or result.erased):
-        first = "; ".join(f"row {p['row']}: {p['problem']}" for p in result.problems[:3])
-        raise Refused(f"all {result.refused} rows of {file.name} were refused: {first}")
-    return asdict(result)
 
 
 @command(stopped=ONLY_READS)

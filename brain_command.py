@@ -200,7 +200,7 @@ def command(
             try:
                 with STOP.watched(stopped):
                     if workspace:
-                        arguments["workspace"] = _opened(arguments["workspace"])
+                        arguments["workspace"] = open_workspace(arguments["workspace"])
                     result = function(**arguments)
             except KeyboardInterrupt:
                 sys.exit(130)
@@ -253,7 +253,7 @@ def check_readable(files: Sequence[str]) -> None:
             raise Refused(f"{file} {reason}")
 
 
-def _opened(folder: Path) -> Workspace:
+def open_workspace(folder: Path) -> Workspace:
     """Open the workspace; if it was moved or copied, what names its folder is written anew first."""
     workspace = Workspace.open(folder)
     if not workspace.is_settled:

@@ -10,8 +10,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from decisioning.catalogue.check.words import hint
-from decisioning.catalogue.source import YamlNode
 from decisioning.errors import ConfigError, Mistake, Refused
 from features.importing.cells import CellReader, as_time
 from features.importing.counts import FileCounts
@@ -24,8 +22,8 @@ from features.importing.mapping import (
     OutcomeColumn,
     When,
 )
-from features.importing.opening import OpenedTable, open_table
-from features.importing.reading import MappingSource
+from features.importing.opening import open_table
+from features.importing.reading import MappingSource, unknown_columns
 from features.importing.tables import Faults, Sheet
 from features.importing.tables.columns import (
     FileColumns,
@@ -118,7 +116,12 @@ class ImportPlan:
 
 
 def make_plan(
-    source: MappingSource, paths: Mapping[str, Path], now_us: int, progress: Progress | None = None
+    source: MappingSource,
+    paths: Mapping[str, Path],
+    now_us: int,
+    progress: Progress | None = None,
+    *,
+    beginning: bool = False,
 ) -> ImportPlan:
     """Read and check every file; `paths` by the file ids of the mapping.
 
@@ -131,16 +134,16 @@ def make_plan(
         if progress:
             progress(n, len(files), "reading files")
         table = open_table(paths[file.id], file.stated)
-        problems += _unknown_columns(source, n, table)
+        problems += unknown_columns(source.node.at(("files", n)), table)
         if not problems:
             rows.how = table.how
-            for sheet, _, _ in table.parts(faults):
+            for sheet in [table.sample] if beginning else (part for part, _, _ in table.parts(faults)):
                 rows.add(sheet)
         return_memory()
     if problems:
         raise ConfigError(problems)
     for rows in collected:
-        rows.check_whole()
+        rows.check_whole(beginning=beginning)
     faults.raise_any()
     if progress:
         progress(len(files), len(files), "reading files")
@@ -189,25 +192,6 @@ def assign_paths(source: MappingSource, folder: Path, arguments: Sequence[str]) 
         which = f"there is no file for {', '.join(missing)}" if missing else f"{len(arguments)} files are too many"
         raise Refused(f"{which}: mapping {source.mapping.id} reads {usage}")
     return paths
-
-
-def _unknown_columns(source: MappingSource, i: int, table: OpenedTable) -> Iterator[Mistake]:
-    """Yield a mistake, at its line, for each column that the mapping names and file `i` does not have."""
-    for node in _naming_columns(source.node.at(("files", i))):
-        if node.value not in table.columns:
-            has = f"its columns are {', '.join(table.columns[:30])}"
-            message = f"{table.path.name} has no column `{node.value}` ({table.how})"
-            yield node.problem(message, hint(str(node.value), table.columns) or has)
-
-
-def _naming_columns(file: YamlNode) -> Iterator[YamlNode]:
-    """Yield the nodes that name a column: `column`, and `account`, `contact` and a contact's `id` if they are texts."""
-    todo = [(key, child) for key, child in file.items.items() if key != "id"]
-    while todo:
-        key, node = todo.pop(0)
-        if key in ("column", "id", "account", "contact") and isinstance(node.value, str):
-            yield node
-        todo.extend((k, child) for k, child in node.items.items() if key not in ("map", "values"))
 
 
 class _FileRows:
@@ -298,10 +282,10 @@ class _FileRows:
         stated = pc.or_(yes, no)
         self._keep(name, subject=subject.filter(stated), granted=yes.filter(stated), at_us=at_us.filter(stated))
 
-    def check_whole(self) -> None:
-        """Report columns that state nothing, and rows about the same as an earlier row."""
+    def check_whole(self, *, beginning: bool) -> None:
+        """Report rows about the same as an earlier row, and columns that state nothing if all rows were read."""
         column = self._columns.whole
-        for name, message in sorted(self._unstated or ()):
+        for name, message in () if beginning else sorted(self._unstated or ()):
             self.faults.add(self._name, name, self._numbers.of([0]), message)
         if self._has_profile:
             facts = {f.column: column(f"feature {f.name}") for f in self.file.features if not f.after_outcome}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from zoneinfo import available_timezones
 
 from pydantic import ValidationError
@@ -11,9 +11,13 @@ from decisioning.catalogue.check.words import hint, shape_problems
 from decisioning.catalogue.source import Path, YamlNode, decode, parse, shorten
 from decisioning.errors import ConfigError, Mistake
 from decisioning.facts.standing import ALL_CHANNELS
-from features.importing.blanks import blanks
 from features.importing.mapping import NONE, AssertedBasis, AssertedConsent, Choice, ConsentColumn, ImportMapping
 
+if TYPE_CHECKING:
+    from features.importing.opening import OpenedTable
+
+BLANK: Final = "FILL_IN"
+"""What stands in a drafted mapping where a person has to write."""
 _SHARED: Final = "every_action"
 
 
@@ -30,7 +34,7 @@ def read_mapping(file: str, data: bytes) -> MappingSource:
     if document.root is None or document.problems:
         raise ConfigError(document.problems)
     root = _with_every_action(document.root)
-    missing = list(blanks(root, text))
+    missing = list(_blanks(root, text))
     try:
         source = MappingSource(ImportMapping.model_validate(root.value), root)
     except ValidationError as error:
@@ -146,3 +150,51 @@ def _features_with_paths(mapping: ImportMapping) -> Iterator[tuple[Path, str, st
             yield ("assertions", i, "features", j, "name"), asserted.name, f"asserted {i}.{j}"
     for i, score in enumerate(mapping.scores):
         yield ("scores", i, "name"), score.name, "score"
+
+
+def unknown_columns(file: YamlNode, table: "OpenedTable") -> Iterator[Mistake]:
+    """Yield a mistake, at its line, for each column that a file's part of a mapping names and its table does not have.
+
+    Blanks of a draft are told elsewhere.
+    """
+    for node in _naming_columns(file):
+        if node.value not in (*table.columns, BLANK):
+            has = f"its columns are {', '.join(table.columns[:30])}"
+            message = f"{table.path.name} has no column `{node.value}` ({table.how})"
+            yield node.problem(message, hint(str(node.value), table.columns) or has)
+
+
+def _naming_columns(file: YamlNode) -> Iterator[YamlNode]:
+    """Yield the nodes that name a column: `column`, and `account`, `contact` and a contact's `id` if they are texts."""
+    todo = [(key, child) for key, child in file.items.items() if key != "id"]
+    while todo:
+        key, node = todo.pop(0)
+        if key in ("column", "id", "account", "contact") and isinstance(node.value, str):
+            yield node
+        todo.extend((k, child) for k, child in node.items.items() if key not in ("map", "values"))
+
+
+def _blanks(node: YamlNode, text: str) -> Iterator[Mistake]:
+    """Yield a mistake per blank of a mapping, with the comment that stands in its line."""
+    lines = text.splitlines()
+    for path, line in _places(node):
+        name = node.at(path[:-1]).items.get("name")
+        key = str(name.value) if path[-1] == "value" and name else str(path[-1])
+        yield Mistake(node.file, line, f"`{key}` is blank", _comment(lines[line - 1]) or "write what is true")
+
+
+def _places(node: YamlNode) -> Iterator[tuple[Path, int]]:
+    """Yield path and line of every blank, in the order of the file."""
+    todo: list[tuple[tuple[str | int, ...], YamlNode]] = [((), node)]
+    places: list[tuple[Path, int]] = []
+    while todo:
+        path, parent = todo.pop()
+        for key, child in parent.items.items():
+            if child.value == BLANK:
+                places.append(((*path, key), child.line))
+            todo.append(((*path, key), child))
+    return iter(sorted(places, key=lambda place: place[1]))
+
+
+def _comment(line: str) -> str:
+    return line.partition(" # ")[2].strip()

@@ -6,7 +6,7 @@ import pytest
 
 from decisioning.errors import ConfigError, Refused
 from features.importing import catalogue_files, checked_catalogue, read_mapping
-from features.importing.blanks import BLANK
+from features.importing.reading import BLANK
 from tests.features.importing_help import CUSTOMERS, FILES, MAILINGS, SHOP, planned
 
 ACTIONS = SHOP[SHOP.index("  - {id: shoes, issue") : SHOP.index("policies:")]
@@ -21,6 +21,7 @@ def with_help(mapping: str) -> str:
     return mapping.replace(ACTIONS, HELP).replace("channels:", purposes, 1)
 
 
+@pytest.mark.promise("imports.foreign-logs")
 def test_a_log_may_hold_actions_that_help(tmp_path: Path) -> None:
     plan = planned(tmp_path, with_help(SHOP))
     actions = {a.id: a for a in checked_catalogue(plan, catalogue_files(plan)).actions}
@@ -28,12 +29,14 @@ def test_a_log_may_hold_actions_that_help(tmp_path: Path) -> None:
     assert actions["coats"].required_purposes == ("marketing",)
 
 
+@pytest.mark.promise("imports.foreign-logs")
 def test_a_probability_of_zero_is_counted_and_taken_as_unknown(tmp_path: Path) -> None:
     plan = planned(tmp_path, files={**FILES, "mailings": MAILINGS.replace("0,25;nee", "0;nee", 1)})
     assert plan.contacts[0].probability.to_pylist() == [0.5, None, 0.25, 0.25]
     assert [counts.impossible for counts in plan.counts] == [0, 1]
 
 
+@pytest.mark.promise("imports.foreign-logs")
 def test_rows_of_one_decision_may_state_the_same_facts(tmp_path: Path) -> None:
     """A row per action that was shown repeats what was known of the customer; other facts are refused by column."""
     again = CUSTOMERS + CUSTOMERS.splitlines()[1] + "\n"

@@ -14,16 +14,20 @@ def recipe_names() -> tuple[str, ...]:
     return tuple(sorted(p.stem for p in _FOLDER.glob("*.yaml")))
 
 
+def mapping_file(name_or_path: str) -> Path:
+    """Return the file of a recipe, by its name, or the file at a path."""
+    return _FOLDER / f"{name_or_path}.yaml" if name_or_path in recipe_names() else Path(name_or_path)
+
+
 def open_mapping(name_or_path: str) -> tuple[MappingSource, Path]:
     """Return a recipe by name, or a mapping file, and the folder that its paths are relative to.
 
     Raises Refused if there is no such recipe or file, and ConfigError if the mapping has mistakes.
     """
-    name = name_or_path
-    path = _FOLDER / f"{name}.yaml" if name in recipe_names() else Path(name)
+    path = mapping_file(name_or_path)
     try:
         data = path.read_bytes()
     except OSError:
-        suggestion = hint(name, recipe_names()) or f"recipes are {', '.join(recipe_names())}"
-        raise Refused(f"there is no mapping file {name} and no recipe of that name ({suggestion})") from None
+        suggestion = hint(name_or_path, recipe_names()) or f"recipes are {', '.join(recipe_names())}"
+        raise Refused(f"there is no mapping file {name_or_path} and no recipe of that name ({suggestion})") from None
     return read_mapping(path.name, data), path.resolve().parent
