@@ -35,7 +35,7 @@ def import_(
 ) -> Result:
     """Import FILES (CSV, workbooks, JSON, Parquet) by MAPPING: `profile`, a recipe's name, or a mapping file.
 
-    CSV, workbooks, JSON and Parquet are recognised, with all that the options state.
+    `draft` writes a mapping from the files, for a person to complete.
     """
     if mapping in ("draft", "profile") and not files:
         raise click.UsageError(f"name the file to read: brain import {mapping} FILE")
