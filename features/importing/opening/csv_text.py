@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -18,6 +18,7 @@ from features.importing.opening.stated import Compression
 from features.importing.tables.faults import Faults
 from features.importing.tables.row_numbers import Batch, RowNumbers
 
+Handler = Callable[[pyarrow.csv.InvalidRow], str]
 BYTES: Final = 1 << 20
 """How much of a file is read at a time."""
 _UNCLOSED: Final = "a quotation mark opens a cell and does not close it: rows after it would be lost"
@@ -43,19 +44,17 @@ class CsvText:
 
     def header(self) -> list[str]:
         """Return the cells of the header, as they stand there."""
-        return next(iter(self._first_rows()), [])
+        lines = io.StringIO(self.text[len(self.layout.above) :], newline="")
+        return next(csv.reader(lines, delimiter=self.layout.separator), [])
 
     def sample(self) -> pa.RecordBatch:
-        """Return the rows of the beginning that have as many cells as the header."""
-        header, *rows = self._first_rows()
-        kept = [row for row in rows if len(row) == len(header)]
-        columns = [pa.array(cells, pa.string()) for cells in zip(*kept, strict=True)] or [pa.array([], pa.string())]
-        return pa.RecordBatch.from_arrays(columns * (1 if kept else len(header)), [str(n) for n in range(len(header))])
-
-    def _first_rows(self) -> list[list[str]]:
-        lines = io.StringIO(self.text[len(self.layout.above) :], newline="")
-        rows = [row for row in csv.reader(lines, delimiter=self.layout.separator) if row]
-        return rows if self.whole or len(rows) == 1 else rows[:-1]
+        """Return the rows of the beginning that have as many cells as the header, without a last one that is cut."""
+        data = self.text[len(self.layout.above) :].encode()
+        reading, parsing, texts = self._options(len(self.header()), lambda _: "skip")
+        reading.block_size = len(data) + 1
+        rows = pyarrow.csv.read_csv(pa.BufferReader(data), reading, parsing, texts).combine_chunks()
+        kept = rows.slice(1, None if self.whole or len(rows) == 1 else len(rows) - 2)
+        return pa.RecordBatch.from_arrays([column.combine_chunks() for column in kept.columns], kept.schema.names)
 
     def batches(self, numbers: RowNumbers) -> Iterator[Batch]:
         """Yield batches of columns of text, each with the bytes of the file that were read, and the size of the file.
@@ -67,7 +66,9 @@ class CsvText:
         self._survey(width, faults)
         faults.raise_any()
         with self._open() as (text, file):
-            reader = pyarrow.csv.open_csv(pa.PythonFile(text, mode="r"), *self._options(width, numbers, faults))
+            reader = pyarrow.csv.open_csv(
+                pa.PythonFile(text, mode="r"), *self._options(width, self._skip_ragged(numbers, faults))
+            )
             for n, batch in enumerate(reader):
                 yield batch if n else batch.slice(1), file.tell(), total
         faults.raise_any()
@@ -101,22 +102,29 @@ class CsvText:
         except csv.Error:
             faults.add(self.path.name, "(all)", [number + 1], _UNCLOSED)
 
-    def _options(self, width: int, numbers: RowNumbers, faults: Faults) -> tuple[Any, Any, Any]:
-        """Return how to read, parse and convert: every cell is text, the header too; rows of another length are faults.
+    def _skip_ragged(self, numbers: RowNumbers, faults: Faults) -> Handler:
+        """Return what to do with rows of another length than the header: they are faults."""
+        above = self.layout.header_row - 1
 
-        Empty lines are rows without a cell, which is left to whoever reads the batches.
-        """
-        separator, above = self.layout.separator, self.layout.header_row - 1
-
-        def skip_ragged(row: pyarrow.csv.InvalidRow) -> str:
+        def skip(row: pyarrow.csv.InvalidRow) -> str:
             message = f"{row.actual_columns} cells, the header has {row.expected_columns}, separated by"
-            faults.add(self.path.name, "(all)", [row.number + above], f"{message} {called(separator)}")
+            faults.add(self.path.name, "(all)", [row.number + above], f"{message} {called(self.layout.separator)}")
             numbers.leave_out([row.number + above])
             return "skip"
 
+        return skip
+
+    def _options(self, width: int, handler: Handler) -> tuple[Any, Any, Any]:
+        """Return how to read, parse and convert: every cell is text, the header too.
+
+        Empty lines are rows without a cell, which is left to whoever reads the batches.
+        """
         reading = pyarrow.csv.ReadOptions(use_threads=False, block_size=BYTES, autogenerate_column_names=True)
         parsing = pyarrow.csv.ParseOptions(
-            delimiter=separator, newlines_in_values=True, invalid_row_handler=skip_ragged, ignore_empty_lines=False
+            delimiter=self.layout.separator,
+            newlines_in_values=True,
+            invalid_row_handler=handler,
+            ignore_empty_lines=False,
         )
         texts = pyarrow.csv.ConvertOptions(column_types={f"f{n}": pa.string() for n in range(width)})
         return reading, parsing, texts

@@ -216,7 +216,8 @@ class _Header:
 def _empty(cells: pa.Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Return where cells, (n,), hold nothing: null, or text of spaces alone."""
     if pa.types.is_string(cells.type):
-        return np.asarray(pc.fill_null(pc.equal(pc.utf8_trim_whitespace(cells), ""), True))
+        filled = pc.binary_length(pc.utf8_trim_whitespace(cells)).cast(pa.bool_())
+        return ~np.asarray(pc.and_kleene(filled, cells.is_valid()))
     return np.asarray(cells.is_null())
 
 

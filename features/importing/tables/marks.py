@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -75,7 +76,7 @@ class MarksSeen:
 
 def marks_seen(cells: pa.Array) -> MarksSeen:
     """Return what the cells of a column of text, (n,), show."""
-    filled = pc.drop_null(pc.if_else(pc.equal(cells, ""), None, cells))
+    filled = cells.filter(pc.binary_length(cells).cast(pa.bool_()))  # Arrow imports pandas for a scalar: a second
     marked = filled.filter(pc.match_substring_regex(filled, "[.,]"))
     shares = {mark: _share(marked, _CERTAIN[mark]) for mark in _MARKS}
     numeric = _share(filled, _NUMERIC) >= _NUMERIC_SHARE and len(filled) > 0
@@ -107,7 +108,9 @@ def without_marks(cells: pa.Array, decimal: Decimal | None, *, shown: bool = Tru
 
 
 def _mask(size: int, rows: Any) -> pa.Array:
-    return pc.is_in(pa.array(range(size), pa.uint64()), value_set=rows)
+    mask = np.zeros(size, np.bool_)
+    mask[np.asarray(rows)] = True
+    return pa.array(mask)
 
 
 def _rewritten(cells: pa.Array, decimal: Decimal | None, *, shown: bool) -> tuple[pa.Array, Reasons]:
