@@ -40,6 +40,14 @@ Fact = Annotated[str, Field(max_length=1000)] | bool | int | Annotated[float, Fi
 Euros = Annotated[float, Field(allow_inf_nan=False, ge=-1e9, le=1e9)]
 
 
+_CatalogueFile = Annotated[
+    str,
+    Field(
+        max_length=200, pattern=r"^catalogue/([A-Za-z0-9_-][A-Za-z0-9._-]*/){0,8}[A-Za-z0-9_-][A-Za-z0-9._-]*\.ya?ml$"
+    ),
+]
+
+
 class _Body(Strict):
     """A request body: unknown fields are refused, types are not coerced, and times must name their offset."""
 
@@ -207,6 +215,13 @@ class ApprovalIn(_Body):
     """`hash`: what is approved, as the refusal of a release, a promotion or the end of a pause names it."""
 
     hash: Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[\x21-\x7e]+$")]
+
+
+class ReleaseIn(_Body):
+    """`files`: all files of the catalogue, by path from the workspace. `propose`: whether they are not only checked."""
+
+    files: Annotated[dict[_CatalogueFile, str], Field(min_length=1, max_length=200)]
+    propose: bool = False
 
 
 class AccountPatch(_Body):

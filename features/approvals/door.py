@@ -55,6 +55,14 @@ class Door:
             self._keep_authors(asked, authors)
         return self._permit(asked)
 
+    def why_not_release(self, name: str, removes: Sequence[str]) -> str | None:
+        """Return why a release may not serve yet, and what to do, or None if it may; it is proposed."""
+        try:
+            replace(self, reason="").for_release(name, removes)
+        except Refused as refused:
+            return str(refused)
+        return None
+
     def for_model(self, model: str, content: str, *, against_verdict: bool = False, from_harm: bool = False) -> Permit:
         """Return the permit to let a model make decisions; raises Refused as `for_release`.
 

@@ -156,6 +156,27 @@ class Approved(Answer):
     environment: str
 
 
+class CheckedRelease(Answer):
+    """The release that files make, and what it holds. `removes`: the gates and caps of what serves that it lacks.
+
+    `proposed`: whether it waits for approval; `waits_for` says what is to be done until it serves, and is null if
+    somebody approved it before or nobody is asked here. `superseded_and_gone` and `advice` are as `brain check` says.
+    """
+
+    release: str
+    environment: str
+    proposed: bool
+    waits_for: str | None = None
+    actions: int
+    treatments: int
+    features: int
+    policies: int
+    personas: int
+    removes: list[str] | None = None
+    superseded_and_gone: list[str] | None = None
+    advice: list[str] | None = None
+
+
 class ServedRelease(Answer):
     """When a release began to serve, who made it serve, and who approved it or why nobody did."""
 

@@ -21,7 +21,7 @@ from features.profile.repository import apply, online_is
 from features.views import Layout, views_of
 from serving.access.files import OWNER_ONLY, make_key_files
 from serving.brain.active import open_own_ledger
-from serving.brain.releases.files import packed_files
+from serving.brain.releases.files import pack_files, packed_files
 from serving.brain.scoring import load_model, lost_inputs, untold_inputs
 from serving.settings import CONFIG_NAME, Workspace
 from training.registry import PROPENSITY, Registry
@@ -141,6 +141,29 @@ def serve_release(
             ledger.served.activate(permit)
     summary = {**_summary(compiled, workspace), "environment": environment, "changed": permit is not None}
     return {**summary, **({"removes": removes} if removes else {})}
+
+
+def propose(
+    workspace: Workspace, ledger: Ledger, files: Mapping[str, str], by: Person, *, check_only: bool
+) -> dict[str, Any]:
+    """Check catalogue files by path from the workspace, and propose the release that they make; it does not serve.
+
+    :raises ConfigError: the files have mistakes
+    :raises Refused: a persona fails, or the release serves already
+    """
+    compiled, environment = _checked(workspace, pack_files(files)), workspace.settings.environment
+    summary = {**_summary(compiled, workspace), "environment": environment, "proposed": not check_only}
+    serving = ledger.active(environment)
+    removes = [] if serving in (None, compiled.hash) else removed_gates(_stored(ledger, serving), compiled)
+    if removes:
+        summary["removes"] = removes
+    if check_only:
+        return summary
+    if serving == compiled.hash:
+        raise Refused("this release serves already")
+    ledger.put_release(pack_files(files))
+    waits_for = Door(ledger, environment, by).why_not_release(compiled.hash, removes)
+    return {**summary, "waits_for": waits_for}
 
 
 def rollback(workspace: Workspace, by: Person | str, to: str | None = None, reason: str = "") -> dict[str, Any]:

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 import brain as command_line
 from serving.access.users import operating_system_user
 from serving.answers import operating
+from serving.brain.releases.files import read_files
 from serving.brain.runtime import Brain
 from serving.commands.access import people
 from serving.commands.releases import approving  # noqa: F401 - before another user runs it, who cannot read it
@@ -234,3 +235,44 @@ def test_a_person_who_signed_in_approves_and_neither_a_key_nor_an_account_of_the
     assert operating.Approved.model_validate(answer).approved == name
     brain.close()
     assert run(prod, "release")[1]["release"] == name
+
+
+@pytest.mark.promise("approvals.keys-propose")
+def test_a_key_checks_and_proposes_a_release_that_serves_once_another_person_approved_it(dev: Workspace) -> None:
+    prod = workspace_of(dev, "prod")
+    assert run(prod, "release", "--without-approval", "first")[0] == 0
+    people.add(prod, "dora", ["publish"], "correct horse battery", "the office")
+    key = run(prod, "key", "create", "--scope", "publish")[1]["key"]
+    brain = Brain(prod)
+    client = Client(brain, None)
+    client.key = key
+    files = {**read_files(prod), "catalogue/more.yaml": "# from a pipeline\n"}
+
+    def send(files: dict[str, str], **more: bool) -> tuple[int, dict[str, Any]]:
+        return client("POST", "/v1/releases", {"files": files, **more}, content_type="application/json")
+
+    status, mistake = send({**files, "catalogue/more.yaml": "actions: [{id: 1"})
+    assert (status, "catalogue/more.yaml:1" in mistake["detail"]) == (422, True)
+    for name in ("../outside.yaml", "catalogue/../../outside.yaml", "brain.yaml"):
+        assert send({**files, name: ""}, propose=True)[0] == 422, name
+    status, checked = send(files)
+    assert (status, checked["proposed"], run(prod, "releases")[1]["proposed"]) == (200, False, [])
+    status, answer = send(files, propose=True)
+    assert (status, answer["proposed"], answer["release"]) == (200, True, checked["release"])
+    assert f"brain approve {answer['release']}" in answer["waits_for"]
+    operating.CheckedRelease.model_validate(answer, strict=True)
+    (waiting,) = run(prod, "releases")[1]["proposed"]
+    assert (waiting["hash"], waiting["by"][:4]) == (answer["release"], "key:")
+    assert run(prod, "approve", answer["release"])[0] == 1, "its maker proposed it, by a key"
+    assert client("POST", "/v1/approvals", {"hash": answer["release"]})[0] == 422, "keys never approve"
+    browser = Browser(client)
+    browser.sign_in("dora", "correct horse battery")
+    body = {"hash": answer["release"]}
+    assert browser.api("POST", "/v1/approvals", body, x_csrf_token=browser.csrf)[0] == 200
+    assert send(files, propose=True)[1]["waits_for"] is None
+    assert brain.ledger.active("prod") != answer["release"], "nothing serves by a request"
+    brain.close()
+    (prod.catalogue / "more.yaml").write_text("# from a pipeline \n")
+    assert run(prod, "release")[0] == 1, "one byte more than was approved"
+    (prod.catalogue / "more.yaml").write_text("# from a pipeline\n")
+    assert run(prod, "release")[1]["release"] == answer["release"]

@@ -80,6 +80,7 @@ REACH: list[Case] = [
         _for("decide", "agent", "signal", "consent", "lead", "data-science", "publish", "audit"),
     ),
     ("GET", "/v1/releases", None, _for("data-science", "publish", "audit")),
+    ("POST", "/v1/releases", {"files": {"catalogue/a.yaml": ""}}, _for("publish")),
     ("POST", "/v1/approvals", {"hash": "sha256:0"}, _for("publish")),
     ("POST", "/mcp", None, _for("decide", "agent", "signal", "consent", "audit")),
     ("GET", "/", None, EVERYONE),

@@ -132,6 +132,8 @@ def test_answers_have_the_forms_of_the_document(client: Client) -> None:
         check("GET", route)
     for route in ("/v1/actions", "/v1/channels", "/v1/releases"):
         check("GET", route)
+    catalogue = OPERATIONS["POST /v1/releases"].examples["a small catalogue, to check"]
+    assert not check("POST", "/v1/releases", catalogue)["proposed"]
     check("GET", "/problems/{name}", name="erased")
     assert answered == OPERATIONS.keys() - WITHOUT_JSON - NEEDS_A_PERSON
 

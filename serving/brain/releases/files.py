@@ -1,5 +1,6 @@
 """The files of a catalogue, and the bytes that a release of them would have."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from decisioning.catalogue.countries import with_country_rules
@@ -36,12 +37,17 @@ def _files_in(folder: Path) -> dict[str, str]:
     return {name: decode(name, path.read_bytes()) for name, path in names.items()}
 
 
+def pack_files(files: Mapping[str, str]) -> bytes:
+    """Return the bytes of the release that files make, by path from a workspace."""
+    return pack(with_wording(with_country_rules(files)))
+
+
 def packed_files(workspace: Workspace, folder: Path | None = None) -> bytes:
     """Return the bytes that a release of the catalogue folder would have, or of another folder with a catalogue.
 
     Raises ConfigError if there is no YAML file, or one cannot be read.
     """
     if folder is None:
-        return pack(with_wording(with_country_rules(read_files(workspace))))
+        return pack_files(read_files(workspace))
     inside = folder / CATALOGUE if (folder / CONFIG_NAME).is_file() else folder
-    return pack(with_wording(with_country_rules(read_folder(inside))))
+    return pack_files(read_folder(inside))

@@ -7,7 +7,17 @@ from serving.answers import decisions, held, operating
 from serving.answers.decisions import SignalIn
 from serving.answers.form import Answer
 from serving.answers.held import Export
-from serving.contract import AccountPatch, ApprovalIn, Ask, ConsentIn, IdentityIn, OutcomeIn, ProfilePatch, VisitorPatch
+from serving.contract import (
+    AccountPatch,
+    ApprovalIn,
+    Ask,
+    ConsentIn,
+    IdentityIn,
+    OutcomeIn,
+    ProfilePatch,
+    ReleaseIn,
+    VisitorPatch,
+)
 
 TAGS: Final = {
     "Decisions": "Ask what to do next for a customer, and why.",
@@ -68,6 +78,22 @@ _WITHDRAWAL = {
     "status": "withdrawn",
     "source": "preference-centre",
 }
+_CATALOGUE = """\
+settings: {time_zone: Europe/Amsterdam, locales: [en]}
+purposes: [{id: service, notice_version: "1", description: help}]
+bases: [{id: contract, purpose: service, basis: contract, channels: [web], text: "Art. 6(1)(b) GDPR"}]
+channels: [{id: web, direction: inbound, placements: [hero]}]
+actions:
+  - id: ticket-update
+    issue: service
+    group: care
+    tier: service
+    purposes: [service]
+    value: 5
+    prior: 0.3
+    outcomes: {positive: [seen], negative: [], window_days: 7}
+    treatments: [{id: hero, channel: web, placements: [hero], content: {en: {title: "Where your ticket stands"}}}]
+"""
 _GRANT = {**_WITHDRAWAL, "status": "granted", "notice_version": "2026-01"}
 
 OPERATIONS: Final = {
@@ -187,6 +213,14 @@ OPERATIONS: Final = {
     ),
     "GET /v1/releases": Operation(
         "Catalogue", "list_releases", "List the releases that served, newest first", operating.Releases
+    ),
+    "POST /v1/releases": Operation(
+        "Catalogue",
+        "propose_release",
+        "Check a catalogue, and propose it as a release",
+        operating.CheckedRelease,
+        ReleaseIn,
+        examples={"a small catalogue, to check": {"files": {"catalogue/catalogue.yaml": _CATALOGUE}}},
     ),
     "POST /v1/approvals": Operation(
         "Catalogue",
