@@ -37,6 +37,8 @@ def import_(
 
     `draft` writes a mapping from the files, for a person to complete.
     """
+    if mapping != "draft":
+        Workspace.open(folder)  # a folder that is none is told before its files
     if mapping in ("draft", "profile") and not files:
         raise click.UsageError(f"name the file to read: brain import {mapping} FILE")
     if mapping == "profile" and len(files) > 1:

@@ -14,13 +14,12 @@ from features.importing.recipes import open_mapping, recipe_names
 
 if TYPE_CHECKING:  # they need the ledger, which drafts and checks of mappings do not
     from features.importing.profile import ProfileImportResult, import_profile
-    from features.importing.write import ImportResult, write
+    from features.importing.write import ImportResult
 
 _MODULES = {
     "ImportResult": "write",
     "ProfileImportResult": "profile",
     "import_profile": "profile",
-    "write": "write",
 }
 
 __all__ = [
@@ -41,7 +40,6 @@ __all__ = [
     "read_mapping",
     "read_requests",
     "recipe_names",
-    "write",
 ]
 
 

@@ -16,10 +16,10 @@ from features.importing import (
     checked_catalogue,
     make_plan,
     open_mapping,
-    write,
 )
 from features.importing import import_profile as upsert
 from features.importing.opening import Stated
+from features.importing.write import write
 from features.ledger import Ledger, now_us
 from features.profile.offline import History
 from features.profile.online import Profiles

@@ -13,8 +13,8 @@ from features.importing import (
     checked_catalogue,
     make_plan,
     read_mapping,
-    write,
 )
+from features.importing.write import write
 from features.ledger import Ledger
 
 NOW_US = 1_780_000_000_000_000

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from features.importing import make_plan, read_mapping, write
+from features.importing import make_plan, read_mapping
+from features.importing.write import write
 from features.ledger import now_us as clock_us
 from features.profile.offline import History
 from serving.brain.runtime import Brain
