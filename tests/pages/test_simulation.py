@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Page
 
 from decisioning.review.simulated.outcomes import SimulatedCustomer, SimulatedDecision, SimulatedOffer
 from serving.pages.simulation.page import page_of
+from serving.pages.simulation.words import sentences
 from tests.pages.browser import every_view, focus_order, opened, overflow
 from training.learning.simulated_change import change_figures
 
@@ -103,6 +104,31 @@ def test_figures_are_sums_over_customers_and_help_that_a_sale_displaces_comes_fi
     assert counted["help"]["lost"] == [
         {"help": "fix-router", "instead": SALE.action, "displaced_by_a_sale": True, "customers": 12}
     ]
-    assert [row["group"] for row in counted["fairness"]][-2:] == ["f", "m"]
+    assert [(row["group"], row["issue"]) for row in counted["fairness"]][-2:] == [("f", "grow"), ("m", "grow")]
     assert sum(row["customers"] for row in counted["fairness"] if row["feature"] == "age") == 240
     assert counted["contacts"]["week"]["value"] == 1.0
+
+
+def test_a_group_that_is_sold_less_only_after_the_change_is_named() -> None:
+    """Nobody of sixty and more is sold anything after the change."""
+    changed = [
+        SimulatedCustomer(
+            f"c-{i}",
+            "web hero",
+            SimulatedDecision((TV,), None, "tv-bundle"),
+            SimulatedDecision((TV,) if i % 4 else (), None, "tv-bundle"),
+            0.0,
+            {"generation": "old" if i % 4 == 0 else "young"},
+        )
+        for i in range(400)
+    ]
+    counted = figures(changed)
+    old = next(row for row in counted["fairness"] if row["group"] == "old")
+    assert (old["customers"], old["reached_before"]["value"], old["reached_after"]["value"]) == (100, 1.0, 0.0)
+    assert (old["guard_before"]["state"], old["guard_after"]["state"]) == ("kept", "breached")
+    text = sentences(counted)["fairness"]
+    assert text.startswith(
+        "In 2 of 2 comparisons, a protected group is sold to much more or less often than the others"
+    )
+    assert "2 of them only after the change: generation old, grow" in text
+    assert "unfair" in page_of(counted)

@@ -108,6 +108,22 @@ def test_a_weight_moves_customers_only_towards_its_action_or_away_from_it(
     assert any(lever in example["text"] for example in figures["examples"])
 
 
+@pytest.mark.promise("simulation.same-people")
+def test_what_chance_decides_is_decided_alike_under_both_releases(workspace: Workspace, tmp_path: Path) -> None:
+    """The same exploring catalogue twice, under two hashes: another draw would move most of these customers."""
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        for file in (workspace.root / "catalogue").glob("*.yaml"):
+            text = file.read_text().replace("gamma: .inf", "gamma: 1")
+            (tmp_path / name / file.name).write_text(f"# {name}\n{text}")
+    figures = invoke(workspace, str(tmp_path / "one"), "--against", str(tmp_path / "other"), "--as-of", NOON)
+    assert figures["before"] != figures["after"]
+    assert (figures["moved"]["customers"], figures["money"]["change_eur"]["value"]) == (0, 0.0)
+    greedy = invoke(workspace, str(tmp_path / "one"), "--as-of", NOON)
+    assert greedy["moved"]["by_chance"] == greedy["moved"]["customers"] > 0, "chance alone moves them"
+    assert all("odds" in example["text"] for example in greedy["examples"])
+
+
 @pytest.mark.promise("simulation.recount")
 def test_the_sums_are_those_of_the_same_previews(simulate: Run, workspace: Workspace) -> None:
     """Each customer is previewed by both releases, and the figures are counted again from the answers."""

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from decisioning.facts.forms import Issue
 from decisioning.facts.schema import Value
 from decisioning.review.simulated.outcomes import SimulatedCustomer, SimulatedDecision
 from training.evaluation.metrics import wilson
@@ -261,24 +262,26 @@ def _told_first(gate: str, before: int, after: int) -> tuple[int, bool, int, str
 
 
 def fairness_of(people: SimulatedPeople) -> list[Result]:
-    """Return per group of each protected feature: the share that is sold something, and its money, before and after.
+    """Return per issue that sells and group of a protected feature: the share that is sold something, and its money.
 
     Numbers are divided into bands of about as many customers. `guard_before` and `guard_after` tell whether the guard
     of models would call the share unfair, and the ratio of shares between the group and everybody else.
     """
     features = sorted({name for row in people.rows for name in row.groups})
-    return [row for feature in features for row in _fairness_by(people, feature)]
+    sold = {o.issue for row in people.rows for side in (row.before, row.after) for o in side.offers if o.sells}
+    return [row for feature in features for issue in sorted(sold) for row in _fairness_by(people, feature, issue)]
 
 
-def _fairness_by(people: SimulatedPeople, feature: str) -> Iterator[Result]:
+def _fairness_by(people: SimulatedPeople, feature: str, issue: Issue) -> Iterator[Result]:
     groups = _groups(people, feature)
     known = SimulatedPeople(row for members in groups.values() for own in members for row in own)
     group = np.repeat(np.arange(len(groups)), [len(members) for members in groups.values()])
-    guards = [_guards(tuple(groups), group, known.any(_of(side, lambda decision: decision.sells))) for _, side in SIDES]
+    reached = [known.any(_of(side, lambda decision: decision.sells_for(issue))) for _, side in SIDES]
+    guards = [_guards(tuple(groups), group, of_side) for of_side in reached]
     for name, members in groups.items():
-        figures = _group(SimulatedPeople(row for own in members for row in own))
+        figures = _group(SimulatedPeople(row for own in members for row in own), issue)
         judged = {f"guard_{when}": _judged(guards[n].get(name)) for n, (when, _) in enumerate(SIDES)}
-        yield {"feature": feature, "group": name, **figures, **judged}
+        yield {"feature": feature, "group": name, "issue": issue, **figures, **judged}
 
 
 def _guards(names: tuple[str, ...], group: NDArray[np.int64], reached: Floats) -> dict[str, Guard]:
@@ -317,11 +320,11 @@ def _bands(values: Sequence[Value]) -> Callable[[Value], tuple[float, str]]:
     return band
 
 
-def _group(people: SimulatedPeople) -> Result:
+def _group(people: SimulatedPeople, issue: Issue) -> Result:
     """Return a group's figures with their intervals, if it is large enough."""
     figures: Result = {"customers": people.n}
-    reached = [people.any(_of(side, lambda decision: decision.sells)) for _, side in SIDES]
-    money = [people.sums(_of(side, _expected_eur)) for _, side in SIDES]
+    reached = [people.any(_of(side, lambda decision: decision.sells_for(issue))) for _, side in SIDES]
+    money = [people.sums(_of(side, lambda decision: decision.expected_of(issue))) for _, side in SIDES]
     for name, (before, after) in (("reached", reached), ("money_eur", money)):
         for when, per_customer in (("before", before), ("after", after), ("change", after - before)):
             figures[f"{name}_{when}"] = _mean(per_customer, FEWEST_CUSTOMERS)

@@ -5,6 +5,7 @@ from math import isclose
 
 import numpy as np
 
+from decisioning.catalogue.release import Release
 from decisioning.deciding.record import Computation, Decision
 from decisioning.records.kept import KeptPick
 from decisioning.review.narrative import gate_in_words, title_of
@@ -12,6 +13,8 @@ from decisioning.review.simulated.outcomes import rows_of
 
 LOCALE = "en"
 NOTHING = "nothing"
+LONGEST_TITLE = 60
+LEVELS = ("eligibility", "applicability", "suitability", "protection")
 
 
 def titles_of(before: Decision | None, after: Decision | None) -> tuple[str, str]:
@@ -27,7 +30,10 @@ def cause_of(before: Decision | None, after: Decision | None) -> str:
     if before is None or after is None:
         return "one of the releases does not have this place"
     old, new = _first(before), _first(after)
-    return next(_causes(before.computed, after.computed, old, new), "something that is placed before it has changed")
+    drawn = any(pick.probability < 1.0 for decision in (before, after) for pick in decision.kept.picks)
+    otherwise = "the odds of this draw have changed; the draw is the same"
+    otherwise = otherwise if drawn else "something that is placed before it has changed"
+    return next(_causes(before.computed, after.computed, old, new), otherwise)
 
 
 def _causes(before: Computation, after: Computation, old: KeptPick | None, new: KeptPick | None) -> Iterator[str]:
@@ -39,18 +45,17 @@ def _causes(before: Computation, after: Computation, old: KeptPick | None, new: 
     if new is not None:
         yield from _stopped(after, before, new, "before")
     yield from _revalued(before, after, old, new)
-    yield from _drawn(before, after, old, new)
 
 
 def _stopped(own: Computation, other: Computation, pick: KeptPick, when: str) -> Iterator[str]:
     """Yield why the other release does not let through what a release offers."""
-    title, action = title_of(own, pick.row, LOCALE), own.view.actions[pick.row].id
+    title, action = _name(own, pick.row), own.view.actions[pick.row].id
     rows = other.view.rows_by_action.get(action, ())
     if not rows:
         yield f"{title} is not in the release any more" if when == "now" else f"{title} is new"
     elif not any(other.screened.permitted[row] for row in rows):
         gate = next((w.gate for w in other.screened.withheld if w.treatment.partition(".")[0] == action), None)
-        reason = "no place shows it" if gate is None else f"{gate_in_words(other.release, gate, LOCALE)} ({gate})"
+        reason = "no place shows it" if gate is None else f"{gate_for_company(other.release, gate)} ({gate})"
         yield f"{title} is stopped now: {reason}" if when == "now" else f"{title} was stopped before: {reason}"
 
 
@@ -65,7 +70,7 @@ def _revalued(before: Computation, after: Computation, old: KeptPick | None, new
         rows = (row, pick.row) if own is after else (pick.row, row)
         changes = list(_changed(before, after, *rows))
         if changes:
-            yield f"{title_of(own, pick.row, LOCALE)} {_worth(before, after, *rows)}: {', '.join(changes)}"
+            yield f"{_name(own, pick.row)} {_worth(before, after, *rows)}: {', '.join(changes)}"
 
 
 def _worth(before: Computation, after: Computation, was: int, now: int) -> str:
@@ -97,11 +102,11 @@ def _likely(computed: Computation, row: int) -> float:
     return float(computed.scores.ranking[at]) if scored else 0.0
 
 
-def _drawn(before: Computation, after: Computation, old: KeptPick | None, new: KeptPick | None) -> Iterator[str]:
-    """Yield that the odds changed, where a draw decided."""
-    drawn = [(pick, computed) for pick, computed in ((new, after), (old, before)) if pick is not None]
-    if any(pick.probability < 1.0 for pick, _ in drawn):
-        yield "the odds of this draw have changed; the draw is the same"
+def gate_for_company(release: Release, gate: str) -> str:
+    """Return a gate in words; by its name where the catalogue does not describe it."""
+    kind, _, name = gate.partition(":")
+    words = gate_in_words(release, gate, LOCALE)
+    return f"the rule {name}" if words == gate_in_words(release, f"{kind}:", LOCALE) and kind in LEVELS else words
 
 
 def _first(decision: Decision) -> KeptPick | None:
@@ -110,7 +115,13 @@ def _first(decision: Decision) -> KeptPick | None:
 
 def _first_title(decision: Decision | None) -> str:
     pick = None if decision is None else _first(decision)
-    return NOTHING if decision is None or pick is None else title_of(decision.computed, pick.row, LOCALE)
+    return NOTHING if decision is None or pick is None else _name(decision.computed, pick.row)
+
+
+def _name(computed: Computation, row: int) -> str:
+    """Return the title of a candidate, or the words of its action's id if it begins with a whole message."""
+    title = title_of(computed, row, LOCALE)
+    return title if len(title) <= LONGEST_TITLE else computed.view.actions[row].id.replace("-", " ")
 
 
 def _eur(amount: float) -> str:

@@ -73,6 +73,14 @@ class SimulatedDecision:
     def sells(self) -> bool:
         return any(offer.sells for offer in self.offers)
 
+    def sells_for(self, issue: Issue) -> bool:
+        """Tell whether an offer sells for this goal of the business."""
+        return any(offer.issue == issue for offer in self.offers)
+
+    def expected_of(self, issue: Issue) -> float:
+        """Return what the offers of an issue are expected to bring."""
+        return sum(offer.expected_eur for offer in self.offers if offer.issue == issue)
+
     @property
     def help(self) -> tuple[str, ...]:
         """The actions of service and hardship that are offered."""

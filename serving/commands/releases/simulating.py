@@ -14,8 +14,7 @@ from decisioning.deciding.record import Decision
 from decisioning.errors import Refused
 from decisioning.facts.forms import Known
 from decisioning.review.catalogue_changes import catalogue_changes
-from decisioning.review.narrative import gate_in_words
-from decisioning.review.simulated.causes import cause_of, titles_of
+from decisioning.review.simulated.causes import cause_of, gate_for_company, titles_of
 from decisioning.review.simulated.outcomes import SimulatedCustomer, compared_for
 from decisioning.times import iso, microseconds
 from features.ledger import now_us
@@ -144,7 +143,7 @@ def with_gates_in_words(simulated: Simulated, figures: Mapping[str, Any]) -> dic
 
     def words(row: Mapping[str, Any]) -> str:
         release = simulated.after if row["after"] else simulated.before
-        return gate_in_words(release, row["gate"], "en")
+        return gate_for_company(release, row["gate"])
 
     return {**figures, "withheld": [{**row, "text": words(row)} for row in figures["withheld"]]}
 
@@ -221,8 +220,8 @@ def _decision_id(stream: str, place: ChannelPlace) -> str:
 def _examples(brain: Brain, collected: _Collected, *, named: bool) -> Iterator[SimulatedExample]:
     """Yield up to EXAMPLES customers in words, each of another flow as far as there are so many.
 
-    Losses of help come first, then the largest flows. It is recorded that each was looked at; who was erased meanwhile
-    is left out.
+    Help that a sale displaces comes first, then other losses of help, then the largest flows. It is recorded that each
+    was looked at; who was erased meanwhile is left out.
     """
     looker, seen = looker_here("explanation", None), set[str]()
     for row, twice in _told_first(collected):
@@ -243,9 +242,10 @@ def _examples(brain: Brain, collected: _Collected, *, named: bool) -> Iterator[S
 def _told_first(collected: _Collected) -> Iterator[tuple[SimulatedCustomer, DecidedTwice]]:
     """Yield moved customers: the first of each flow, then the second of each."""
 
-    def order(flow: Flow) -> tuple[bool, bool, int, str]:
+    def order(flow: Flow) -> tuple[bool, bool, bool, int, str]:
         row, _ = collected.moved[flow][0]
-        return not row.loses_help, row.by_chance, -collected.counts[flow], str(flow)
+        displaced = row.loses_help and row.after.sells
+        return not displaced, not row.loses_help, row.by_chance, -collected.counts[flow], str(flow)
 
     flows = sorted(collected.moved, key=order)
     for n in range(EXAMPLES):

@@ -109,7 +109,8 @@ def _tables(figures: Result) -> dict[str, TextTable]:
     return {
         "flows": TextTable("Moves, the largest first", ["Now", "Before", "Where", "Customers"], flows, 3),
         "places": TextTable("Place by place", _PLACE_COLUMNS, places),
-        "lost": TextTable("Who loses help, and what is there instead", ["Help", "Instead", "Customers"], lost, 2),
+        "lost": TextTable("Who loses help, and what is there instead", _LOST_COLUMNS, lost[:_MOST_LOST], 2),
+        "lost_all": TextTable("Everybody who loses help", _LOST_COLUMNS, lost, 2),
         "empty": TextTable("Why a place stays empty, in offers", ["Reason", "Before", "After"], empty),
         "caps": TextTable("Contacts of a week per customer, and customers at a cap", _CAP_COLUMNS, caps),
         "gates": TextTable(
@@ -121,6 +122,8 @@ def _tables(figures: Result) -> dict[str, TextTable]:
 
 
 _SIDES = ("before", "after")
+_MOST_LOST = 8
+_LOST_COLUMNS = ["Help", "Instead", "Customers"]
 _PLACE_COLUMNS = ["Place", "Move", "Nothing before", "Nothing after", "€ before", "€ after", "Change per 1,000"]
 _CAP_COLUMNS = ["Place", "Contacts before", "Contacts after", "At a cap before", "At a cap after"]
 _FAIR_COLUMNS = ["Group", "Customers", "Sold to before", "Sold to after", "€ before", "€ after", "Change"]
@@ -158,7 +161,7 @@ def _text(value: object) -> str:
 
 def _parts(value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key.strip('_')} {_parts(part)}" for key, part in value.items() if part is not None)
+        return ", ".join(f"{key.strip('_')} {_parts(part)}" for key, part in value.items() if _parts(part))
     if isinstance(value, list):
         return "; ".join(map(_parts, value))
     return "" if value is None else ("yes" if value else "no") if isinstance(value, bool) else str(value)

@@ -101,7 +101,8 @@ def _at_caps(figures: Result) -> str:
     moved = [row for row in rows if row["capped_before"] != row["capped_after"]]
     if not moved:
         at_cap = max((row["capped_after"] for row in rows), default=0)
-        return f"As many customers as before are at a cap (at most {count(at_cap)} in one place)."
+        same = f"A cap stops something for as many customers as before, at most {count(at_cap)} in one place."
+        return same if at_cap else "No cap stops anything."
     most = max(moved, key=lambda row: abs(row["capped_after"] - row["capped_before"]))
     return (
         f"In {most['place']}, a cap stops something for {count(most['capped_after'])} customers instead of "
@@ -124,11 +125,11 @@ def _fairness(figures: Result) -> str:
     breached = [row for row in rows if _breached(row, "after")]
     new = [row for row in breached if not _breached(row, "before")]
     if not breached:
-        return f"Of {len(rows)} protected groups, none is sold to much more or less often than the others."
+        return f"In {len(rows)} comparisons, no protected group is sold to much more or less often than the others."
     since = "as before" if not new else f"{len(new)} of them only after the change"
     return (
-        f"{len(breached)} of {len(rows)} protected groups are sold to much more or less often than the others, "
-        f"{since}: {', '.join(group_name(row) for row in (new or breached)[:3])}."
+        f"In {len(breached)} of {len(rows)} comparisons, a protected group is sold to much more or less often than the "
+        f"others, {since}: {'; '.join(group_name(row) for row in (new or breached)[:3])}."
     )
 
 
@@ -138,8 +139,8 @@ def _breached(row: Result, when: str) -> bool:
 
 
 def group_name(row: Result) -> str:
-    """Return the name of a protected group."""
-    return f"{row['feature'].replace('_', ' ')} {row['group']}"
+    """Return the name of a protected group, and of the goal for which it is sold something."""
+    return f"{row['feature'].replace('_', ' ')} {row['group']}, {row['issue']}"
 
 
 def eur(amount: float, *, sign: bool = False) -> str:
