@@ -357,11 +357,19 @@ def contents(root: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.promise("commands.no-traceback")
-@pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n", b"[]\n1\nnull\n", b"{}\n"])
-def test_a_file_that_holds_no_signal_fails(shop: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x89PNG\r\n\x1a\n", "signals.jsonl is a picture"),
+        (b"[]\n1\nnull\n", "rows of signals.jsonl were refused: row 1: "),
+        (gzip.compress(b"{}\n"), "rows of signals.jsonl were refused: row 1: "),
+        (gzip.compress(b"{}\n" * 9)[:-9], "signals.jsonl is a damaged gzip file"),
+    ],
+)
+def test_a_file_that_holds_no_signal_fails(shop: Path, content: bytes, message: str) -> None:
     file = shop / "signals.jsonl"
     file.write_bytes(content)
-    assert "rows of signals.jsonl were refused: row 1: " in line(run(shop, "import-signals", str(file)))
+    assert message in line(run(shop, "import-signals", str(file)))
 
 
 @pytest.mark.promise("commands.no-traceback")

@@ -127,7 +127,7 @@ def _import_here(workspace: Path, file: Path) -> Figures:
     from serving.commands.importing import import_profile, open_stores
 
     start_s = time.perf_counter()
-    counts = import_profile(Workspace.open(workspace), (str(file),), ",", lambda *_: None)
+    counts = import_profile(Workspace.open(workspace), file, {}, lambda *_: None)
     used = resource.getrusage(resource.RUSAGE_SELF)
     figures = {
         "s": time.perf_counter() - start_s,

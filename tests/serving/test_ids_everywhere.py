@@ -20,13 +20,14 @@ from hypothesis import strategies as st
 from decisioning.errors import RequestError
 from decisioning.facts.schema import FeatureSchema
 from decisioning.times import HOUR_US, iso
-from features.importing import make_plan, read_mapping
+from features.importing import make_plan, read_mapping, read_requests
+from features.importing.opening import open_table
 from features.importing.signals.rows import event, rows_after
 from features.ledger import now_us
 from features.signals.event import Event
 from features.signals.intake import Intake
 from serving.brain.runtime import Brain
-from serving.commands import batch, importing
+from serving.commands import importing
 from serving.events.signals import record_signals
 from serving.settings import Workspace
 from tests.serving.workspaces import Client, ask, signal, small_workspace
@@ -101,7 +102,7 @@ def check_tables(form: str, ids: list[str], folder: Path) -> None:
     path.write_bytes(written(ids))
     mapping = read_mapping("ids.yaml", MAPPING.format(encoding=encoding).encode())
     assert make_plan(mapping, {"ids": path}, now_us()).subjects.to_pylist() == ids
-    assert batch._customers(path, FeatureSchema(())).table["customer_id"].to_pylist() == ids
+    assert read_requests(open_table(path), FeatureSchema(()), "no").table["customer_id"].to_pylist() == ids
 
 
 def past_signals(ids: list[str], source: str = "past") -> list[dict[str, Any]]:
@@ -147,7 +148,7 @@ def test_a_table_of_ids_names_the_same_customers_at_every_route(
     ids = asyncio.run(accepted(client, WRITTEN))
     assert ids == WRITTEN
     (tmp_path / "p.csv").write_text(_csv(ids))
-    assert importing.import_profile(workspace, tmp_path / "p.csv", ",", lambda *_: None)["customers"] == len(ids)
+    assert importing.import_profile(workspace, tmp_path / "p.csv", {}, lambda *_: None)["customers"] == len(ids)
     events = [signal("page-view", f"customer:{i}", page="paid-tv") for i in ids]
     assert asyncio.run(record_signals(client.brain, events))[1]["accepted"] == len(ids)
     for n, id_ in enumerate(ids):

@@ -1,9 +1,11 @@
-"""The rows of a file of past signals, Parquet or JSON lines, as events."""
+"""The rows of a file of past signals, Parquet or JSON lines (packed by gzip or zip, or not), as events."""
 
 from codecs import BOM_UTF8
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from hashlib import file_digest
+from io import BufferedReader
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +15,9 @@ import pyarrow.parquet as pq
 
 from decisioning.errors import Refused, RequestError
 from decisioning.strict_json import read_json
-from features.importing.opening.packed import is_parquet
+from features.importing.opening import Stated
+from features.importing.opening.packed import container, open_unpacked
+from features.importing.opening.table import refusing
 from features.signals.event import Event
 from features.signals.intake import Intake
 
@@ -26,7 +30,12 @@ _US: Final = pa.timestamp("us", tz="UTC")
 
 def rows_after(path: Path, skip: int) -> Iterator[Any]:
     """Yield what the rows of a file after the first `skip` hold, for `event`. Raises Refused if it cannot be read."""
-    return _parquet_rows(path, skip) if is_parquet(path) else _json_rows(path, skip)
+    return _parquet_rows(path, skip) if _is_parquet(path) else _json_rows(path, skip)
+
+
+def _is_parquet(path: Path) -> bool:
+    with refusing(path):
+        return container(path, Stated())[0] == "parquet"
 
 
 def event(row: object, intake: Intake, recorded_us: int) -> Event:
@@ -58,7 +67,7 @@ def _parsed_data(data: object) -> object:
 
 def _json_rows(path: Path, skip: int) -> Iterator[Any]:
     """Yield the rows after the first `skip`; what `event` refuses with its row for a line that is not JSON."""
-    with _open(path) as file:
+    with _unpacked(path) as file:
         for number, line in enumerate(islice(file, skip, None), skip):
             try:
                 text = line if number else line.removeprefix(BOM_UTF8)
@@ -105,22 +114,26 @@ def _parquet(path: Path) -> pq.ParquetFile:
         raise Refused(f"{path.name} cannot be read as Parquet") from error
 
 
-def _open(path: Path) -> Any:
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise Refused(f"{path.name} cannot be read: {error.strerror}") from error
+@contextmanager
+def _unpacked(path: Path) -> Iterator[BufferedReader]:
+    """Yield the file's unpacked bytes; raises Refused if it is a workbook, or damaged."""
+    with refusing(path):
+        kind, compression = container(path, Stated())
+        if kind is not None:
+            raise Refused(f"{path.name} is a {kind}: past signals are read from Parquet or JSON lines")
+        with open_unpacked(path, compression) as (file, _):
+            yield file
 
 
 def count_rows(path: Path) -> int:
     """Return the number of rows of a file."""
-    if is_parquet(path):
+    if _is_parquet(path):
         return int(_parquet(path).metadata.num_rows)
-    with _open(path) as file:
+    with _unpacked(path) as file:
         return sum(part.count(b"\n") for part in iter(partial(file.read, 1 << 20), b""))
 
 
 def content_hash(path: Path) -> str:
     """Return a hash of a file's content, as 32 hex characters."""
-    with _open(path) as file:
+    with refusing(path), path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()[:32]

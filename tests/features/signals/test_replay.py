@@ -1,5 +1,6 @@
 """Past signals from a file: counted once however often they are replayed; invalid rows are reported by number."""
 
+import gzip
 import json
 import os
 import random
@@ -63,6 +64,11 @@ def json_lines(path: Path, rows: Sequence[Any]) -> Path:
     return path
 
 
+def packed_lines(path: Path, rows: Sequence[Any]) -> Path:
+    path.write_bytes(gzip.compress(json_lines(path, rows).read_bytes()))
+    return path
+
+
 def parquet(path: Path, rows: Sequence[Json]) -> Path:
     """Write rows as a warehouse exports them: a column of times, and data as a struct with nulls for absent fields."""
     columns = {name: [row[name] for row in rows] for name in ("id", "source", "type", "subject", "data")}
@@ -92,7 +98,7 @@ def facts(opened: OpenPlace, at_us: int) -> list[Json]:
 
 
 @pytest.mark.promise("signals.replay-of-a-file")
-@pytest.mark.parametrize("write", [json_lines, parquet])
+@pytest.mark.parametrize("write", [json_lines, packed_lines, parquet])
 def test_a_replayed_file_counts_once_and_reads_as_if_it_had_been_sent(
     opened: OpenPlace, tmp_path: Path, write: Callable[[Path, Sequence[Json]], Path]
 ) -> None:
