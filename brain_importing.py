@@ -33,10 +33,7 @@ from serving.settings import CONFIG_NAME, Workspace
 def import_(
     folder: Path, mapping: str, files: tuple[str, ...], table: dict[str, Any], check: bool, **options: Any
 ) -> Result:
-    """Import FILES (CSV, workbooks, JSON, Parquet) by MAPPING: `profile`, a recipe's name, or a mapping file.
-
-    `draft` writes a mapping from the files, for a person to complete.
-    """
+    """Import FILES by MAPPING: `profile`, a recipe's name, or a mapping file; `draft` writes one from the files."""
     if mapping != "draft":
         Workspace.open(folder)  # a folder that is none is told before its files
     if mapping in ("draft", "profile") and not files:
