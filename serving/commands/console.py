@@ -25,14 +25,18 @@ def show(result: dict[str, Any], presentation: Presentation | None = None) -> No
     for key, value in rest.items():
         if is_records(value):
             _show_table(key, list(value))
-        elif isinstance(value, dict):
+        elif isinstance(value, dict) and value and value.keys() != INTERVAL:
             _show_record(key, value)
-        elif value not in ([], ()):
+        elif not _is_empty(value):
             _print(f"[bold]{_words(key)}[/bold]: {_cell(value, key)}")
-    if empty := [_words(key) for key, value in rest.items() if value in ([], ())]:
+    if empty := [_words(key) for key, value in rest.items() if _is_empty(value)]:
         _CONSOLE.print(f"[bold]none[/bold]: {', '.join(empty)}", highlight=False)
     if then := presentation.then(result):
         _print(f"[bold]next[/bold]: {escape(then)}")
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or value in ([], (), {})
 
 
 def _print(line: str) -> None:

@@ -7,6 +7,7 @@ first, which takes half a minute. Commands that start Ray are measured to their 
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -68,15 +69,15 @@ CASES = (
     Case("key list", None, []),
     Case("secret list", None, []),
     Case("user list", None, []),
-    Case("serve", ["--port", "1"], None),
-    Case("demo", ["--port", "1", "--workspace", "{}/new-demo"], None, in_workspace=False),
+    Case("serve", ["--port", "{port}"], None),
+    Case("demo", ["--port", "{port}", "--workspace", "{}/new-demo"], None, in_workspace=False),
 )
 
 
 def main(workspace: Path | None) -> None:
     """Print the table."""
-    with tempfile.TemporaryDirectory() as folder:
-        at = Path(folder)
+    with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as taken:
+        at, port = Path(folder), taken.getsockname()[1]
         if workspace is None:
             brain_demo.build(at / "demo", 5000)
         else:
@@ -86,16 +87,23 @@ def main(workspace: Path | None) -> None:
             "| `brain` | CPU s to the first error | CPU s to the first line | CPU s in all |\n| --- | --- | --- | --- |"
         )
         for case in CASES:
-            failed, done = (_measured(case, arguments, at) for arguments in (case.wrong, case.right))
+            failed, done = (_measured(case, arguments, at, port) for arguments in (case.wrong, case.right))
             click.echo(f"| {case.words} | {failed[0]} | {done[0]} | {done[1]} |")
 
 
-def _measured(case: Case, arguments: Sequence[str] | None, at: Path) -> tuple[str, str]:
-    """Return the seconds to the first line and to the end; dashes if there is nothing to run."""
+def _measured(case: Case, arguments: Sequence[str] | None, at: Path, port: int) -> tuple[str, str]:
+    """Return the seconds to the first line and to the end; dashes if there is nothing to run. `port` is taken."""
     if arguments is None:
         return "-", "-"
     where = ["--workspace", str(at / "demo")] if case.in_workspace else []
-    command = [sys.executable, "-m", "brain", *case.words.split(), *(a.format(at) for a in arguments), *where]
+    command = [
+        sys.executable,
+        "-m",
+        "brain",
+        *case.words.split(),
+        *(a.format(at, port=port) for a in arguments),
+        *where,
+    ]
     process = subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

@@ -205,6 +205,46 @@ def _reported(result: Json) -> list[str]:
     return [f"the report is {result['page']}: open it in a browser"]
 
 
+def _erased(result: Json) -> list[str]:
+    held = {name.replace("_", " "): count for name, count in result["held"].items() if count}
+    kinds = folded([f"{number(count)} {name}" for name, count in held.items()])
+    return [f"{_whom(result)} is erased for good; what was held: {kinds}"]
+
+
+def _restricted(result: Json) -> list[str]:
+    if result["restricted"]:
+        return [f"what is held about {_whom(result)} is kept, and used for nothing"]
+    return [f"what is held about {_whom(result)} is used again"]
+
+
+def _whom(result: Json) -> str:
+    return str(result.get("customer_id") or result.get("account_id"))
+
+
+def _exported(result: Json) -> list[str]:
+    return [f"{number(result['records'])} records are in {result['written']}"] if "written" in result else []
+
+
+def _after_export(result: Json) -> Json:
+    return {} if "written" in result else result
+
+
+def _repaired(result: Json) -> list[str]:
+    return [] if result["repaired"] else ["nothing had to be made anew"]
+
+
+def _looked(result: Json) -> list[str]:
+    return [] if result["looks"] else ["nobody looked"]
+
+
+def _with_customers(result: Json) -> Json:
+    """Return looks without the hashes of streams, but for those whose customer is not known any more."""
+    known = [{**look, "subject": look.get("customer_id") or look["subject"]} for look in result["looks"]]
+    return (
+        {**result, "looks": [{k: v for k, v in look.items() if k != "customer_id"} for look in known]} if known else {}
+    )
+
+
 def _decided(result: Json) -> list[str]:
     whom = result.get("customer_id") or result.get("visitor_id") or "somebody"
     lines = [f"decision {result['decision_id']} for {whom}, by {result['model']}"]
@@ -304,6 +344,11 @@ PRESENTATIONS: Mapping[str, Presentation] = {
     "key create": Presentation(
         _key_made, frozenset({"key"}), next_step("send it with every request: Authorization: Bearer KEY")
     ),
+    "erase": Presentation(_erased, rest=only()),
+    "restrict": Presentation(_restricted, rest=only()),
+    "export": Presentation(_exported, rest=_after_export),
+    "repair": Presentation(_repaired, rest=only("repaired")),
+    "looks": Presentation(_looked, rest=_with_customers),
     "report": Presentation(_reported, rest=only("release", "model", "actions_said", "drift_said", "card", "pdstools")),
 }
 """By the words of the command, without `brain`."""
