@@ -304,8 +304,9 @@ def test_every_command_has_json_a_workspace_and_one_line_of_help() -> None:
     for words, command in COMMANDS.items():
         options = {o for p in command.params for o in p.opts}
         assert {"--json", "folder" if words == ("new",) else "--workspace"} <= options
-        assert (command.help or "").strip().count("\n") == 0
-        assert (command.help or "").endswith(".")
+        first, _, _ = (command.help or "").strip().partition("\n\n")
+        assert first.count("\n") == 0
+        assert first.endswith(".")
 
 
 @pytest.mark.promise("commands.json-and-exit-codes")
