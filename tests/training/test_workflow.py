@@ -24,6 +24,8 @@ from training.learning.promotion import Justification, promote
 from training.learning.report import card_of
 from training.learning.workflow import evaluate, train, train_risk, training_set
 from training.registry import Registry
+from training.reporting.imported import imported_contacts
+from training.reporting.pdstools import write_tables
 
 BASE = Recipe(growth=None)
 REASON = Justification("a.jansen", "nobody was decided for yet")
@@ -280,3 +282,16 @@ def test_who_allows_no_profiling_gets_no_score(shop: Any) -> None:
     assert all("churn_risk" not in shop.facts(f"c{n}") for n in (1, 2, 3))
     assert 0.0 < shop.facts("c4")["churn_risk"] < 1.0
     assert shop.registry.alias_version("churn-risk", "champion") == result["version"]
+
+
+def test_imported_contacts_are_in_a_report_and_no_offers_for_pdstools(shop: Any, tmp_path: Path) -> None:
+    context = context_of(shop)
+    log = context.updated_log(NOW_US)
+    rows = imported_contacts(log, context.release)["imported"]
+    contacts = shop.plan.contacts[0]
+    assert {r["action"] for r in rows} == set(contacts.action.unique().to_pylist())
+    assert 0 < sum(r["succeeded"] for r in rows) < sum(r["contacts"] for r in rows) <= len(contacts.action)
+    assert all(r["low"] <= r["value"] <= r["high"] for r in rows)
+    with pytest.raises(Refused, match="empty tables"):
+        write_tables(log, context.release, NOW_US, tmp_path / "tables")
+    assert not (tmp_path / "tables").exists()

@@ -13,6 +13,7 @@ from training.learning.rankings import last_rankings
 from training.learning.trials import assess
 from training.registry import PROPENSITY, Registry, propensity_name
 from training.reporting.cards import CARD, of_action
+from training.reporting.imported import imported_contacts
 from training.reporting.monitoring import watch
 from training.reporting.page import write_page
 from training.reporting.pdstools import write_tables
@@ -27,6 +28,7 @@ def report(context: LearningContext, now_us: int, page: Path) -> Result:
         "release": release.hash,
         "model": propensity_name(champion),
         **watch(log, release, now_us),
+        **imported_contacts(log, release),
         "fairness": [asdict(g) for g in fairness_guards(log, release, now_us)],
         "fairness_said": fairness_said(log, release, now_us),
         **_trial(context, now_us),
@@ -90,5 +92,8 @@ def _others(registry: Registry, name: str) -> str:
 
 
 def for_pdstools(context: LearningContext, now_us: int, folder: Path) -> list[str]:
-    """Write the tables that pdstools reads, from the log as it was last updated. Return the paths of the files."""
+    """Write the tables that pdstools reads, from the log as it was last updated. Return the paths of the files.
+
+    :raises Refused: they would be empty
+    """
     return [str(path) for path in write_tables(context.log, context.release, now_us, folder)]

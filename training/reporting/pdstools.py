@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from decisioning.catalogue.release import Release
+from decisioning.errors import Refused
 from decisioning.facts.schema import Feature
 from features.decisions.log import DecisionLog
 from training.evaluation.metrics import auc
@@ -95,8 +96,13 @@ def write_tables(log: DecisionLog, release: Release, now_us: int, folder: Path) 
 
     They hold all offers whose windows have closed.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     rows, at = log.query(_LABELLED, release), datetime.fromtimestamp(now_us / 1e6, UTC).replace(tzinfo=None)
+    if not rows.num_rows:
+        raise Refused(
+            "pdstools would get empty tables: no offer of a decision has a closed window yet, and imported contacts "
+            "are no offers; the report itself is written"
+        )
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     models = list(_models(rows))
     predictors = [f for f in release.schema.learnable if f.name in rows.column_names]
     binned = [row for model in models for row in _predictor_rows(model, predictors)]

@@ -349,6 +349,8 @@ PRESENTATIONS: Mapping[str, Presentation] = {
     "export": Presentation(_exported, rest=_after_export),
     "repair": Presentation(_repaired, rest=only("repaired")),
     "looks": Presentation(_looked, rest=_with_customers),
-    "report": Presentation(_reported, rest=only("release", "model", "actions_said", "drift_said", "card", "pdstools")),
+    "report": Presentation(
+        _reported, rest=only("release", "model", "actions_said", "imported", "drift_said", "card", "pdstools")
+    ),
 }
 """By the words of the command, without `brain`."""
