@@ -1,13 +1,21 @@
 """`brain serve` with a certificate, asked as a user asks it, with curl."""
 
 import json
+import re
 import shutil
+import sqlite3
 import subprocess
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
+from serving.commands.access import people
+from serving.settings import Workspace
+from tests.serving.other_user import reached
 from tests.serving.server import Server, product
 from tests.serving.test_haproxy_doors import certificate
 from tests.serving.workspaces import ask
@@ -22,9 +30,12 @@ def curl(server: Server, path: str, *more: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.promise("doors.tls")
+@pytest.mark.promise("doors.tls", "people.cookie", "people.sessions-rotation")
 def test_a_server_with_a_certificate_is_ready_decides_and_answers_nothing_else(tmp_path: Path) -> None:
-    """Its supervisor asks it before it says that it is ready. It does not start again with an expired certificate."""
+    """Its supervisor asks it before it says that it is ready. It does not start again with an expired certificate.
+
+    Sessions of people are tried here, too, with the cookies that only TLS has.
+    """
     if shutil.which("curl") is None:
         pytest.skip("curl is not here")
     server = product(tmp_path / "shop")
@@ -41,6 +52,8 @@ def test_a_server_with_a_certificate_is_ready_decides_and_answers_nothing_else(t
         assert json.loads(answer)["decision_id"]
         assert json.loads(curl(server, "/readyz", *trusted, *key)[1])["status"]
         assert "docs/" in curl(server, "/docs", *trusted)[1]
+        check_key_is_private(server)
+        check_sessions_rotate(server, files.certificate)
         code, answer = curl(server, "/healthz")
         assert (code, "self-signed certificate" in answer or "self signed certificate" in answer) == (60, True)
         server.url = f"http://localhost:{server.port}"
@@ -53,3 +66,62 @@ def test_a_server_with_a_certificate_is_ready_decides_and_answers_nothing_else(t
     assert again.returncode == 1
     assert again.stderr.strip().splitlines()[-1].startswith(f"http.tls: {files.certificate} expired on 20")
     assert "Traceback" not in again.stderr
+
+
+def check_key_is_private(server: Server) -> None:
+    """Check that HAProxy's copy of the certificate's key is its user's alone, and that no other user reaches it."""
+    temp = Path(json.loads((server.root / "data/run/serve.json").read_text())["temp"])
+    copies = [path for path in temp.rglob("*") if path.is_file() and b"PRIVATE KEY" in path.read_bytes()]
+    assert [(path.name, path.stat().st_mode & 0o777) for path in copies] == [("certificate.pem", 0o600)]
+    assert reached(temp) == {}
+
+
+def check_sessions_rotate(server: Server, certificate: str) -> None:
+    """Check that a cookie is replaced in time, that a copied one ends its session, and that the secret is rotated."""
+    ledger = Workspace.open(server.root).ledger_file
+    people.add(Workspace.open(server.root), "ann", ["agent"], "correct horse battery", "root")
+
+    def grow_older() -> None:
+        with closing(sqlite3.connect(ledger, timeout=10)) as database, database:
+            database.execute("UPDATE sessions SET renewed_us = renewed_us - 960000000")
+
+    def fresh() -> requests.Session:
+        session = requests.Session()
+        session.verify, session.trust_env = certificate, False
+        return session
+
+    def signed_in() -> requests.Session:
+        session = fresh()
+        token = re.search(r'name="csrf" value="([^"]*)"', session.get(f"{server.url}/sign-in").text)
+        assert token is not None
+        form = {"csrf": token[1], "next": "", "name": "ann", "password": "correct horse battery"}
+        assert "You are signed in" in session.post(f"{server.url}/sign-in", form).text
+        return session
+
+    def is_in(session: requests.Session) -> bool:
+        return "You are signed in" in session.get(f"{server.url}/sign-in").text
+
+    browser = signed_in()
+    (cookie,) = [c for c in browser.cookies if c.name.endswith("-session")]
+    assert (cookie.name[:7], cookie.secure) == ("__Host-", True)
+
+    def copied() -> requests.Session:
+        session = fresh()
+        session.cookies.set(str(cookie.name), cookie.value)
+        return session
+
+    grow_older()
+    assert is_in(browser)
+    assert browser.cookies[str(cookie.name)] != cookie.value
+    assert is_in(copied()), "requests under way had it"
+    grow_older()
+    assert is_in(browser)
+    assert not is_in(copied())
+    assert not is_in(browser), "an old cookie was copied, so the session ended"
+    browser = signed_in()
+    server.brain("secret", "rotate", "sessions")
+    deadline = time.monotonic() + 10
+    while is_in(browser) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not is_in(browser)
+    assert is_in(signed_in())
