@@ -54,6 +54,35 @@ SLOW = (
     "tests/training/test_recipes.py",
     "tests/oracle/",
 )
+PROGRAM_FIXTURES = frozenset({"browser", "migrated_postgres", "postgres", "redis_at", "server"})
+PROGRAMS = (
+    "tests/features/ledger/test_approvals.py",
+    "tests/features/ledger/test_races.py",
+    "tests/features/signals/test_blocks.py",
+    "tests/features/signals/test_exact.py",
+    "tests/features/signals/test_replay.py",
+    "tests/features/test_duck.py",
+    "tests/features/test_mounts.py",
+    "tests/features/test_read_only_disk.py",
+    "tests/pages/",
+    "tests/serving/test_approving.py",
+    "tests/serving/test_haproxy",
+    "tests/serving/test_lifecycle.py",
+    "tests/serving/test_starts.py",
+    "tests/test_machine.py",
+    "tests/test_notebook.py",
+    "tests/training/test_registry.py",
+)
+"""Of tests that start programs and processes; so do those that use one of PROGRAM_FIXTURES."""
+WHOLE_DATA = (
+    "tests/benchmarks/",
+    "tests/features/messages/test_reference_messages.py",
+    "tests/serving/test_demo_world.py",
+    "tests/training/simulator/test_worlds.py",
+    "tests/training/test_recipes.py",
+    "tests/training/test_reference_results.py",
+)
+"""Of tests that learn from reference data or generated worlds."""
 ORDER: tuple[str | tuple[str, ...], ...] = (SERVER, STORES, *SLOW)
 """Prefixes of test ids, in the order in which their tests start; all others come after them."""
 
@@ -69,8 +98,21 @@ class Pieces(LoadScopeScheduling):
         return "stores" if nodeid.startswith(STORES) else nodeid.partition("::")[0]
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: _position(item.nodeid))
+    for item in items:
+        if _starts_programs(item) or item.nodeid.startswith(WHOLE_DATA):
+            item.add_marker(pytest.mark.heavy)
+
+
+def _starts_programs(item: pytest.Item) -> bool:
+    """Tell whether a test works on a database server, a browser, a notebook or processes of its own."""
+    call = getattr(item, "callspec", None)
+    stores = [value for value in (call.params.values() if call else ()) if isinstance(value, str)]
+    is_on_server = any(name in value for value in stores for name in ("postgresql", "redis"))
+    fixtures = getattr(item, "fixturenames", ())
+    return is_on_server or not PROGRAM_FIXTURES.isdisjoint(fixtures) or item.nodeid.startswith(PROGRAMS)
 
 
 def _position(nodeid: str) -> int:
