@@ -29,13 +29,24 @@ if TYPE_CHECKING:  # commands import what they need, so that `brain --help` is f
     "--tune-seconds", type=click.FloatRange(1), help="For propensity: how long to look for better settings first."
 )
 @click.option("--data", type=READABLE, help="For sentiment: a table with text, label, language.")
+@click.option("--customers", type=READABLE, help="For risk, with --scores: a table with a column customer_id.")
+@click.option(
+    "--scores",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="For risk: a Parquet file to write the scores of --customers to.",
+)
 @table_options
 def train(workspace: Workspace, what: str, data: Path | None, table: dict[str, Any], **options: Any) -> Result:
     """Train and register: propensity as challenger, risk with its scores, sentiment where it beats a lexicon."""
+    customers, scores = options.pop("customers"), options.pop("scores")
+    if what != "risk" and (customers or scores):
+        raise Refused("models of risk alone score every customer: leave --customers and --scores out")
+    if (customers is None) != (scores is None):
+        raise Refused("--scores needs --customers, a table with a column customer_id, and the other way round")
     if what != "sentiment":
         if data is not None or any(table.values()):
             raise Refused(f"{what} learns from the ledger: leave --data out, and what states how it is written")
-        return train_in(workspace, what, **options)
+        return train_in(workspace, what, files=(customers, scores) if customers and scores else None, **options)
     if data is None or any(options.values()):
         raise Refused("sentiment learns from messages alone: give --data FILE, and none of the other options")
     return _train_sentiment(workspace, data, table)
@@ -85,8 +96,12 @@ def train_in(
     feature: str | None = None,
     inputs: str | None = None,
     tune_seconds: float | None = None,
+    files: tuple[Path, Path] | None = None,
 ) -> dict[str, Any]:
-    """Train a propensity or a risk model in a workspace, as the options of `brain train` say."""
+    """Train a propensity or a risk model in a workspace, as the options of `brain train` say.
+
+    :param files: the table of customers whose scores are wanted, and the file to write them to
+    """
     from features.ledger import now_us
     from serving.commands.progress import phases
     from training.learning import workflow
@@ -100,7 +115,12 @@ def train_in(
             raise Refused("propensity models alone are tuned: leave --tune-seconds out")
         if not (outcome and feature):
             raise Refused("a risk model needs --outcome and --feature, such as --outcome churned --feature churn_risk")
-        return workflow.train_risk(context, outcome=outcome, feature=feature, **options)
+        trained = workflow.train_risk(context, outcome=outcome, feature=feature, **options)
+        if files is None:
+            return trained
+        from serving.commands.scores import write_scores_of
+
+        return trained | write_scores_of(workspace, context, feature, files, now_us())
 
 
 @command(stopped=ONLY_READS)

@@ -10,6 +10,7 @@ from features.importing import make_plan, read_mapping
 from tests.features.importing_help import NOW_US, ImportWorkspace
 from tests.training.learning_help import context_of
 from training.fitting.propensity import Recipe
+from training.fitting.scoring import current_scores
 from training.learning.report import card_of
 from training.learning.workflow import train, train_risk
 from training.registry import Registry
@@ -53,6 +54,10 @@ def test_who_left_is_learned_without_any_action(workspace: Any) -> None:
     )
     assert (result["rows"], result["scored"]) == (300, 300)
     assert result["auc"] > 0.95
+    context, streams = context_of(workspace), [workspace.stream(name) for name in ("c1", "c2", "nobody")]
+    scores = current_scores("left_risk", streams, context.ledger, context.release, context.history, NOW_US + 1)
+    assert list(scores) == streams[:2]
+    assert all(0.0 < score < 1.0 for score in scores.values())
     card = card_of(workspace.registry, name="left-risk")
     assert [part["action"] for part in card["actions"]] == ["left"]
     with pytest.raises(Refused, match="--model left-risk"):

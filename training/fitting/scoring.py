@@ -55,6 +55,18 @@ def write_scores(
     return {"scored": len(scores), "left_out": len(everyone) - len(scores)}
 
 
+def current_scores(
+    feature: str, streams: Sequence[str], ledger: Ledger, release: Release, history: "History", now_us: int
+) -> dict[str, float]:
+    """Return stream -> the score that a customer has as of `now_us`; none of who may not be profiled, or has none."""
+    subjects = profilable_streams(list(dict.fromkeys(streams)), ledger, release, now_us)
+    times = pa.repeat(pa.scalar(now_us, pa.int64()), len(subjects)).cast(TIME)
+    table = history.point_in_time(pa.table({"subject": pa.array(subjects, pa.string()), "event_timestamp": times}))
+    adult = _adult(release, columns_from_table(table, release.schema), len(subjects))
+    rows = zip(table["subject"].to_pylist(), table[feature].to_pylist(), adult.tolist(), strict=True)
+    return {subject: score for subject, score, is_adult in rows if is_adult and score is not None}
+
+
 def _adult(release: Release, columns: Columns, n: int) -> NDArray[np.bool_]:
     """Return who is known to be old enough to be profiled, bool (n,)."""
     return np.ones(n, dtype=np.bool_) if release.adult is None else release.adult.truth_column(columns, n).true

@@ -1,0 +1,48 @@
+"""`brain train risk --scores OUT --customers FILE`: the scores of many customers, as a file."""
+
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from decisioning.errors import Refused
+from features.importing.cells import CellReader
+from features.importing.opening import open_table
+from features.importing.tables import Faults
+from serving.customers import exported_files
+from serving.settings import Workspace
+from training.fitting.scoring import current_scores
+from training.learning.context import LearningContext
+
+_CUSTOMER: Final = "customer_id"
+
+
+def write_scores_of(
+    workspace: Workspace, context: LearningContext, feature: str, files: tuple[Path, Path], now_us: int
+) -> dict[str, int | str]:
+    """Write the scores that customers have now, null for who may not be profiled, and return what was written.
+
+    :param files: the table with a column `customer_id`, and the Parquet file to write
+    """
+    customers, out = files
+    ids = _ids(customers)
+    streams = [context.ledger.stream_of("person", id_) for id_ in ids]
+    scores = current_scores(feature, streams, context.ledger, context.release, context.history, now_us)
+    column = pa.array([scores.get(stream) for stream in streams], pa.float64())
+    with exported_files.written(workspace, out, "batch") as half:
+        pq.write_table(pa.table({_CUSTOMER: pa.array(ids, pa.string()), feature: column}), half)
+    return {"scores": str(out), "customers_with_a_score": len(ids) - column.null_count, "without": column.null_count}
+
+
+def _ids(path: Path) -> list[str]:
+    """Return the different ids of a table, in its order; raises Refused for cells that are none."""
+    faults, ids = Faults(), dict[str, None]()
+    for sheet, _, _ in open_table(path).parts(faults):
+        if _CUSTOMER not in sheet.columns:
+            raise Refused(f"{path.name} has no column `{_CUSTOMER}`: its columns are {', '.join(sheet.columns[:20])}")
+        cells = CellReader(sheet, faults, ("",), ZoneInfo("UTC"), 0).ids(_CUSTOMER)
+        ids |= dict.fromkeys(cells.drop_null().to_pylist())
+    faults.raise_any("no score was written")
+    return list(ids)
