@@ -164,6 +164,7 @@ def figures_of(kept: Kept, tables: Tables) -> dict[str, Any]:
             "arm": kept.arm,
             "model": kept.model if kept.profiled else _PRIOR_MODEL,
             "placements": [{"name": p["name"], "empty_reason": why, "offers": offers} for p, why, offers in placements],
+            "handover": {"reason": kept.handover} if kept.handover else None,
         },
     }
 

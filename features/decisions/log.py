@@ -40,7 +40,7 @@ _MONDAY_US = 4 * DAY_US
 _PAGE = 20_000
 _MAX_BUFFERED = 200_000
 """How many rows and events are buffered before they are written to files."""
-_LAYOUT = 6
+_LAYOUT = 7
 """The version of the columns; files of another version are made again from the ledger."""
 _AS_WRITTEN = "union_by_name = true, hive_partitioning = false"
 """How files are read: columns by name, and none from folders' names, such as `year=2026`."""

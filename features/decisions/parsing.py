@@ -55,6 +55,7 @@ _DECISION = {
     "answer": {
         "arm": "VARCHAR",
         "model": "VARCHAR",
+        "handover": {"reason": "VARCHAR"},
         "placements": [{"name": "VARCHAR", "empty_reason": "VARCHAR", "offers": [_OFFER]}],
     },
 }
@@ -100,7 +101,7 @@ SELECT seq AS _seq, stream AS _stream, request.account_id AS _account, decision_
   coalesce(contact.counts_on, 'decided') AS _counts_on,
   CASE WHEN contact IS NULL THEN coalesce(pick.empty_reason, place.empty_reason,
     CASE WHEN pick.probability = 1.0 THEN 'nothing_is_better' ELSE 'explored_nothing' END) END AS _empty_reason,
-  scores.candidates AS _candidates,
+  answer.handover.reason AS _handover, scores.candidates AS _candidates,
   nth::INTEGER AS _nth, pick.odds AS _odds, unit AS _unit,
   CAST(NULL AS VARCHAR[]) AS _told
 FROM offered
@@ -118,7 +119,7 @@ SELECT seq AS _seq, stream AS _stream, NULL AS _account, NULL AS _decision,
   probability AS _probability,
   NULL::DOUBLE AS _extra, NULL::DOUBLE AS _given_up_eur,
   NULL::DOUBLE AS _best, NULL::DOUBLE AS _propensity, NULL::DOUBLE AS _priority,
-  'decided' AS _counts_on, NULL AS _empty_reason, NULL::INTEGER[] AS _candidates,
+  'decided' AS _counts_on, NULL AS _empty_reason, NULL AS _handover, NULL::INTEGER[] AS _candidates,
   NULL::INTEGER AS _nth, NULL::FLOAT[] AS _odds, NULL AS _unit, told AS _told
 FROM observed WHERE scope IS DISTINCT FROM 'account'
 """

@@ -1,9 +1,12 @@
 """Figures in words, rounded as people round them: with a unit, and no more digits than are known."""
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
+
+from markupsafe import Markup, escape
 
 Say = Callable[[float], str]
 """Writes a number with its unit."""
@@ -45,9 +48,12 @@ def ratio(value: float | None) -> str:
 
 
 def places(low: float, high: float) -> int:
-    """Return the decimal places that an interval leaves worth telling: two digits of its width, at most two places."""
+    """Return the decimal places that an interval leaves worth telling: two digits of its width, at most two places.
+
+    Below 0, as many digits before the point are zero.
+    """
     width = high - low
-    return 2 if width <= 0.0 else min(2, max(0, 1 - math.floor(math.log10(width))))
+    return 2 if width <= 0.0 else min(2, 1 - math.floor(math.log10(width)))
 
 
 def between(value: float, low: float, high: float, unit: str = "") -> str:
@@ -55,14 +61,24 @@ def between(value: float, low: float, high: float, unit: str = "") -> str:
 
     :param unit: `share` for parts of one, `eur`, or none
     """
-    if unit == "share":
-        digits = places(100.0 * low, 100.0 * high)
-        value, low, high = (percent(x, digits) for x in (value, low, high))  # type: ignore[assignment]
-    else:
-        digits = places(low, high)
-        say = euros if unit == "eur" else number
-        value, low, high = (say(x, digits) for x in (value, low, high))  # type: ignore[assignment]
-    return f"{value}, between {low} and {high}"
+    middle, least, most = estimate(value, low, high, unit)
+    return f"{middle}, between {least} and {most}"
+
+
+def bracketed(value: float, low: float, high: float, unit: str = "") -> str:
+    """Return an estimate and its interval where a sentence goes on: `12.4% (between 11.6% and 13.1%)`."""
+    middle, least, most = estimate(value, low, high, unit)
+    return f"{middle} (between {least} and {most})"
+
+
+def estimate(value: float, low: float, high: float, unit: str = "") -> tuple[str, str, str]:
+    """Return an estimate and the ends of its interval, all with the digits that the interval leaves."""
+    scale = 100.0 if unit == "share" else 1.0
+    digits = places(scale * low, scale * high)
+    cents = 2 if unit == "eur" and digits > 0 else max(digits, 0)
+    say = {"share": percent, "eur": euros}.get(unit, number)
+    middle, least, most = (say(round(scale * x, digits) / scale, cents) for x in (value, low, high))
+    return middle, least, most
 
 
 def plural(n: float, one: str, many: str = "") -> str:
@@ -71,7 +87,7 @@ def plural(n: float, one: str, many: str = "") -> str:
 
 
 def day(at: str | float) -> str:
-    """Return the day of a moment, told in ISO's form or in microseconds: `30 November 2026`."""
+    """Return the day of a moment, given in ISO's form or in microseconds: `30 November 2026`."""
     moment = datetime.fromisoformat(at) if isinstance(at, str) else datetime.fromtimestamp(at / 1e6, UTC)
     return f"{moment.day} {moment:%B %Y}"
 
@@ -87,6 +103,11 @@ def spaced(code: str) -> str:
     return code.replace("_", " ")
 
 
+def with_code(text: str) -> Markup:
+    """Return a text whose parts between backticks are marked as code; all of it is escaped."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704  it is escaped
+
+
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "count": count,
     "percent": percent,
@@ -96,5 +117,6 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "plural": plural,
     "day": day,
     "spaced": spaced,
+    "with_code": with_code,
 }
 """What templates call by name."""

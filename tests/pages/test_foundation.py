@@ -62,9 +62,9 @@ def test_no_page_has_an_inline_script_or_style() -> None:
     [
         (lambda: figures.between(0.1242, 0.1163, 0.1311, "share"), "12.4%, between 11.6% and 13.1%"),
         (lambda: figures.between(0.12, 0.01, 0.263, "share"), "12%, between 1% and 26%"),
-        (lambda: figures.between(3.104, 1.2, 5.02, "eur"), "€3.1, between €1.2 and €5.0"),
+        (lambda: figures.between(3.104, 1.2, 5.02, "eur"), "€3.10, between €1.20 and €5.00"),
         (lambda: figures.between(3.104, -0.12, 0.5, "eur"), "€3.10, between −€0.12 and €0.50"),
-        (lambda: figures.between(1240.0, -812.0, 3100.0, "eur"), "€1,240, between −€812 and €3,100"),
+        (lambda: figures.between(1240.0, -812.0, 3100.0, "eur"), "€1,200, between −€800 and €3,100"),
         (lambda: figures.percent(0.00123), "0.12%"),
         (lambda: figures.percent(1.0), "100%"),
         (lambda: figures.euros(-0.001), "€0.00"),

@@ -13,9 +13,10 @@ from decisioning.deciding.record import Decision
 from decisioning.facts.forms import Ask, PlacementAsk, Scores
 from features.decisions.log import DecisionLog
 from features.ledger import Entry, Ledger
+from serving.pages.report.page import write_page
 from tests import strategies as world
+from tests.pages.sections import whole
 from training.reporting.exploration_cost import exploration_costs
-from training.reporting.page import write_page
 
 BUDGET = 0.08
 FILES = {
@@ -83,9 +84,7 @@ def test_a_budget_that_was_taken_back_is_told_as_long_as_it_shows(log: DecisionL
 
 
 def test_the_page_of_the_report_has_it(log: DecisionLog, tmp_path: Path) -> None:
-    report = {"release": "r", "model": "m", "mismatched_arms": [], "drift": [], "fairness": []}
-    page = write_page(
-        tmp_path / "r.html", {**report, "exploration": exploration_costs(log, RELEASE, 0)}, "now"
-    ).read_text()
+    report = whole({"exploration": exploration_costs(log, RELEASE, 0)})
+    page = write_page(tmp_path / "r.html", report).read_text()
     assert "What exploring the little known cost" in page
-    assert f"<td>{BUDGET}</td>" in page
+    assert f">{BUDGET:.1%}</td>" in page

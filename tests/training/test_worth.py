@@ -7,11 +7,12 @@ import pytest
 from decisioning.catalogue.files import pack
 from features.decisions.log import DecisionLog
 from features.ledger import Entry, Ledger
+from serving.pages.report.page import write_page
+from tests.pages.sections import whole
 from tests.training.decided import DAY_US, THEN_US, decision, entry, outcome, reached
 from tests.training.test_lift import FILES, NOW_US, RELEASE, decided
 from training.evaluation.lift import lift
 from training.reporting.monitoring import untold_looks, watch
-from training.reporting.page import write_page
 from training.rows.contrasts import contrasts
 
 
@@ -56,7 +57,7 @@ def test_the_report_and_the_cards_tell_the_share_of_successes_whose_look_was_nev
         log = DecisionLog(tmp_path / "log")
         log.update(ledger, RELEASE, NOW_US)
     assert untold_looks(log, RELEASE) == {"tea": 0.8}
-    sections = {**watch(log, RELEASE, NOW_US), "release": RELEASE.hash, "model": "prior@0", "fairness": []}
+    sections = whole(watch(log, RELEASE, NOW_US))
     assert [(a["succeeded"], a["succeeded_untold"], a["positive"]) for a in sections["actions"]] == [(10, 8, 2)]
-    page = write_page(tmp_path / "report.html", sections, "now").read_text()
+    page = write_page(tmp_path / "report.html", sections).read_text()
     assert "Nobody told that 8 of 10 offers that succeeded were looked at" in page

@@ -16,10 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.special import bdtr, bdtrc
 
+from decisioning.catalogue.policies import Arm, Unit
 from decisioning.catalogue.release import Release
 from decisioning.deciding.arms import NBA
 from decisioning.records.kept import ACCOUNT, OWN
-from decisioning.times import iso, microseconds
+from decisioning.times import DAY_US, iso, microseconds
 from features.decisions.log import DecisionLog
 from features.decisions.people import PEOPLE
 from features.decisions.worth import catalogue_eur, sales
@@ -36,36 +37,44 @@ The rate is not the arm's own: an arm in which many happened to buy must not be 
 _UNITS = """
 WITH RECURSIVE {people},
 worth AS (SELECT * FROM (VALUES {worth}) w(action, name, eur)),
+ends AS (SELECT unnest({ends}) AS until_us),
 decided AS (
-  SELECT l._at_us, l._id, l._arm, coalesce(p._person, l._stream) AS person, l._unit IS NULL AS unnamed,
+  SELECT until_us, l._at_us, l._id, l._arm, coalesce(p._person, l._stream) AS person, l._unit IS NULL AS unnamed,
     CASE l._unit WHEN '{own}' THEN l._stream WHEN '{account}' THEN l._account
       ELSE coalesce(l._unit, {stand_in}) END AS unit
-  FROM log l LEFT JOIN people p USING (_stream) WHERE l._source = 'decision' AND l._at_us >= {since_us}),
+  FROM log l JOIN ends ON l._at_us BETWEEN {since_us} AND until_us LEFT JOIN people p USING (_stream)
+  WHERE l._source = 'decision'),
 customers AS (
-  SELECT person, any_value(unit ORDER BY _at_us, _id) AS unit, any_value(_arm ORDER BY _at_us, _id) AS arm,
+  SELECT until_us, person, any_value(unit ORDER BY _at_us, _id) AS unit, any_value(_arm ORDER BY _at_us, _id) AS arm,
     any_value(unnamed ORDER BY _at_us, _id) AS unnamed, count(DISTINCT _arm) > 1 AS moved, min(_at_us) AS since
-  FROM decided GROUP BY person),
+  FROM decided GROUP BY until_us, person),
 net AS (
   SELECT e.stream, e.action, e.name, e.at_us, e.offer_id, e.value_eur, w.eur AS catalogue_eur,
     sum(e.sign)::BIGINT AS times
-  FROM events e JOIN worth w ON w.action = e.action AND w.name = e.name WHERE e.kind = 'outcome'
+  FROM events e JOIN worth w ON w.action = e.action AND w.name = e.name
+  WHERE e.kind = 'outcome'
   GROUP BY ALL HAVING times > 0),
 since AS (
-  SELECT n.* EXCLUDE (stream), c.person
+  SELECT n.* EXCLUDE (stream), c.until_us, c.person
   FROM net n LEFT JOIN people p ON p._stream = n.stream
-  JOIN customers c ON c.person = coalesce(p._person, n.stream) AND n.at_us >= c.since),
+  JOIN customers c ON c.person = coalesce(p._person, n.stream) AND n.at_us BETWEEN c.since AND c.until_us),
 sales AS ({sales}),
 earned AS (
-  SELECT c.person, c.unit, any_value(c.arm) AS arm, any_value(c.since) AS since, any_value(c.unnamed) AS unnamed,
-    any_value(c.moved) AS moved, coalesce(sum(s.eur ORDER BY s.action, s.eur), 0.0) AS eur, count(s.eur) AS sales,
+  SELECT c.until_us, c.person, c.unit, any_value(c.arm) AS arm, any_value(c.since) AS since,
+    any_value(c.unnamed) AS unnamed, any_value(c.moved) AS moved,
+    coalesce(sum(s.eur ORDER BY s.action, s.eur), 0.0) AS eur, count(s.eur) AS sales,
     count(*) FILTER (s.unasked) AS unasked
-  FROM customers c LEFT JOIN sales s ON s.person = c.person GROUP BY c.person, c.unit)
-SELECT any_value(arm ORDER BY since, person) AS arm, count(*)::DOUBLE AS customers, sum(eur ORDER BY person) AS eur,
+  FROM customers c LEFT JOIN sales s ON s.until_us = c.until_us AND s.person = c.person
+  GROUP BY c.until_us, c.person, c.unit)
+SELECT until_us, any_value(arm ORDER BY since, person) AS arm, count(*)::DOUBLE AS customers,
+  sum(eur ORDER BY person) AS eur,
   sum(sales)::DOUBLE AS sales, sum(unasked)::DOUBLE AS unasked, sum(unnamed::INT)::DOUBLE AS unnamed,
   sum(moved::INT)::DOUBLE AS moved
-FROM earned GROUP BY unit ORDER BY unit
+FROM earned GROUP BY until_us, unit ORDER BY until_us, unit
 """
-_SALES = sales("since", "person, action")
+_SALES = sales("since", "until_us, person, action")
+_FIRST = "SELECT min(_at_us) AS at_us FROM log WHERE _source = 'decision' AND _at_us >= {since_us}"
+_MOST_ENDS = 12
 _STAND_IN = {"person": "l._stream", "account": "coalesce(l._account, l._stream)"}
 """What stands in for the unit where a decision does not name it, as those before December 2026 do not."""
 
@@ -84,30 +93,73 @@ def lift(log: DecisionLog, release: Release, now_us: int) -> list[dict[str, Any]
 
 
 def lift_told(log: DecisionLog, release: Release, now_us: int) -> Lift:
-    """Return per arm in force its units, its earnings, and how much more `nba` earned, since the last arm began.
+    """Return per arm in force its units, its earnings, and how much more `nba` earned, from when the last arm began to
+    `now_us`.
 
     Every sale by a customer of the arm counts, offered or not, from their first decision on. There is no comparison
     with `holdout` until a sale without an offer has been recorded, because until then it is unknown what the holdout
     bought by itself; and none of any arm in which too few would buy, see `MIN_BUYING`.
     """
-    arms = {a.id: a for a in release.catalogue.arms if microseconds(a.from_) <= now_us and not _over(a.until, now_us)}
+    arms = _arms(release, now_us)
     if not arms:
         return Lift([], None)
-    since_us = max(microseconds(a.from_) for a in arms.values())
-    unit = next(iter(arms.values())).unit  # `brain check` makes sure that all arms draw the same unit
-    units = log.query(_query(release, since_us, unit), release)
+    units = _units(log, release, arms, [now_us])
+    return Lift(_rows(units, arms), _said(units, _unit_of(arms), _began_us(arms)))
+
+
+def value_over_time(log: DecisionLog, release: Release, now_us: int) -> list[dict[str, Any]]:
+    """Return the rows of arms that are compared with `nba`, as they would have been told week by week.
+
+    `until_us`: the end of each row's period; `nba_eur`: what a customer of `nba` had earned by then. There are at most
+    `_MOST_ENDS` ends, of which the last is now.
+    """
+    arms = _arms(release, now_us)
+    if not arms:
+        return []
+    first_us = log.query(_FIRST.format(since_us=_began_us(arms)), release)["at_us"][0].as_py()
+    if first_us is None:
+        return []
+    step_us = max(7 * DAY_US, -(-(now_us - first_us) // (_MOST_ENDS * DAY_US)) * DAY_US)
+    ends = [*range(now_us, first_us, -step_us)][:_MOST_ENDS][::-1]
+    units = _units(log, release, arms, ends)
+    return [row for end in ends for row in _compared(_rows(units.filter(pc.equal(units["until_us"], end)), arms), end)]
+
+
+def _compared(rows: Sequence[Mapping[str, Any]], until_us: int) -> list[dict[str, Any]]:
+    nba_eur = next((r["mean_eur"] for r in rows if r["arm"] == NBA), None)
+    names = ("arm", "units", "mean_eur", "lift_eur", "lift_low", "lift_high")
+    compared = [r for r in rows if r["lift_eur"] is not None]
+    return [{"until_us": until_us, "nba_eur": nba_eur, **{n: r[n] for n in names}} for r in compared]
+
+
+def _arms(release: Release, now_us: int) -> dict[str, Arm]:
+    """Return the arms in force."""
+    arms = release.catalogue.arms
+    return {a.id: a for a in arms if microseconds(a.from_) <= now_us and not _over(a.until, now_us)}
+
+
+def _began_us(arms: Mapping[str, Arm]) -> int:
+    return max(microseconds(a.from_) for a in arms.values())
+
+
+def _unit_of(arms: Mapping[str, Arm]) -> Unit:
+    """Return the unit of all arms: `brain check` makes sure that it is the same."""
+    return next(iter(arms.values())).unit
+
+
+def _rows(units: pa.Table, arms: Mapping[str, Arm]) -> list[dict[str, Any]]:
     names = pc.unique(units["arm"]).to_pylist()
     earnings = {name: _Earnings.of(units.filter(pc.equal(units["arm"], name))) for name in names}
     shares: dict[str, float] = {NBA: 1.0 - sum(a.share for a in arms.values())}
     shares.update((name, a.share) for name, a in arms.items())
-    rows = [_row(name, share, earnings, units.num_rows) for name, share in shares.items()]
-    return Lift(rows, _said(units, unit, since_us))
+    return [_row(name, share, earnings, units.num_rows) for name, share in shares.items()]
 
 
-def _query(release: Release, since_us: int, unit: str) -> str:
-    """Return the SQL of a row per unit, with the arm that was drawn for it first and what its customers bought."""
-    drawn = {"own": OWN, "account": ACCOUNT, "stand_in": _STAND_IN[unit]}
-    return _UNITS.format(people=PEOPLE, worth=_worth(release), sales=_SALES, since_us=since_us, **drawn)
+def _units(log: DecisionLog, release: Release, arms: Mapping[str, Arm], ends: Sequence[int]) -> pa.Table:
+    """Return a row per end of a period and unit, with the arm drawn for it first and what its customers had bought."""
+    drawn = {"own": OWN, "account": ACCOUNT, "stand_in": _STAND_IN[_unit_of(arms)]}
+    names = {"people": PEOPLE, "worth": _worth(release), "sales": _SALES, "ends": list(ends)}
+    return log.query(_UNITS.format(since_us=_began_us(arms), **names, **drawn), release)
 
 
 def _said(units: pa.Table, unit: str, since_us: int) -> str:

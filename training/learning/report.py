@@ -1,4 +1,4 @@
-"""`brain report`: bring the log of decisions up to date, summarise it, and write it for people and for other tools."""
+"""`brain report`: bring the log of decisions up to date, and summarise it for people and for other tools."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -12,19 +12,20 @@ from training.learning.fairness import fairness_guards, fairness_said
 from training.learning.rankings import last_rankings
 from training.learning.trials import assess
 from training.registry import PROPENSITY, Registry, propensity_name
+from training.reporting.attention import cannot_tell, look_at
 from training.reporting.cards import CARD, of_action
 from training.reporting.imported import imported_contacts
 from training.reporting.monitoring import watch
-from training.reporting.page import write_page
 from training.reporting.pdstools import write_tables
 from training.reporting.registration import Result
 
 
-def report(context: LearningContext, now_us: int, page: Path) -> Result:
-    """Return every section of the report, and write them to `page` as HTML."""
+def report(context: LearningContext, now_us: int) -> Result:
+    """Return every section of the report, as plain JSON types."""
     log, release = context.updated_log(now_us), context.release
     champion = context.registry.lineup(PROPENSITY).champion
     sections = {
+        "at": iso(now_us),
         "release": release.hash,
         "model": propensity_name(champion),
         **watch(log, release, now_us),
@@ -36,7 +37,7 @@ def report(context: LearningContext, now_us: int, page: Path) -> Result:
         **_card(context.registry, champion),
         "without_approval": gone_round(context.ledger, context.door.environment),
     }
-    return {**sections, "page": str(write_page(page, sections, iso(now_us)))}
+    return {"look_at": look_at(sections), "cannot_tell": cannot_tell(sections), **sections}
 
 
 def _trial(context: LearningContext, now_us: int) -> dict[str, Any]:

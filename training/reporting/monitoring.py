@@ -11,9 +11,12 @@ from decisioning.catalogue.release import Release
 from decisioning.facts.schema import Feature
 from decisioning.times import DAY_US
 from features.decisions.log import DecisionLog
-from training.evaluation.lift import lift_told, mismatched_arms
+from training.evaluation.lift import lift_told, mismatched_arms, value_over_time
 from training.evaluation.metrics import calibration_table, wilson
 from training.model.frame import units_with
+from training.reporting.customers.effort import effort
+from training.reporting.customers.first_screen import compared_arm, people
+from training.reporting.customers.rises import rises
 from training.reporting.exploration_cost import exploration_costs
 from training.reporting.stability import stability
 from training.rows.columns import bools, floats, unit_codes
@@ -24,30 +27,34 @@ RECENT_DAYS, BEFORE_DAYS = 28, 112
 MOST_COMPARED = 20_000
 """Customers of each period whose facts are compared; of more, a sample is drawn that does not depend on the time."""
 _COLUMN_NAMES = {"_propensity": "score of what is shown", "_best": "best score"}
-_FEWEST = 100
+FEWEST = 100
 """Customers below whom nothing is said of calibration and of what moved."""
+FEWEST_POSITIVE = 20
+"""Customers with a positive outcome below whom nothing is said of a rate."""
 _OFFERS = "_source = 'decision' AND _action <> 'none'"
 
 _ALIKE = (
     "sum({hits} ** 2)::DOUBLE AS hits_2, sum({hits} * {rows})::DOUBLE AS hits_rows, sum({rows} ** 2)::DOUBLE AS rows_2"
 )
 """What `_rate` needs of the counts per customer."""
-_ACTIONS = f"""
+_RESULTS = f"""
 WITH per_unit AS (
-  SELECT _action AS action, _customer, count(*) AS offered, count(*) FILTER (_reached) AS reached,
+  SELECT {{key}} AS {{name}}, _customer, count(*) AS offered, count(*) FILTER (_reached) AS reached,
     count(_label) AS closed,
     count(*) FILTER (_label) AS positive, count(*) FILTER (_succeeded) AS succeeded,
     count(*) FILTER (_succeeded AND NOT _reached) AS succeeded_untold,
     sum(_propensity) FILTER (_label IS NOT NULL) AS predicted, count(_propensity) FILTER (_label IS NOT NULL) AS scored,
-    count(*) FILTER (_complained) AS complaints, count(*) FILTER (_opted_out) AS opt_outs
+    count(*) FILTER (_complained) AS complaints, count(*) FILTER (_opted_out) AS opt_outs,
+    coalesce(sum(_earned_eur ORDER BY _id), 0.0) AS earned
   FROM log JOIN units USING (_stream) WHERE {_OFFERS} GROUP BY ALL)
-SELECT action, sum(offered)::BIGINT AS offered, sum(reached)::BIGINT AS reached, sum(closed)::BIGINT AS closed,
+SELECT {{name}}, sum(offered)::BIGINT AS offered, sum(reached)::BIGINT AS reached, sum(closed)::BIGINT AS closed,
   sum(positive)::BIGINT AS positive, sum(succeeded)::BIGINT AS succeeded,
   sum(succeeded_untold)::BIGINT AS succeeded_untold, sum(predicted ORDER BY _customer) / sum(scored) AS predicted,
   sum(complaints)::BIGINT AS complaints, sum(opt_outs)::BIGINT AS opt_outs,
+  sum(earned ORDER BY _customer) AS earned_eur,
   count(*) FILTER (closed > 0) AS customers, count(*) FILTER (positive > 0) AS positive_customers,
   {_ALIKE.format(hits="positive", rows="closed")}
-FROM per_unit GROUP BY action ORDER BY action
+FROM per_unit GROUP BY {{name}} ORDER BY {{name}}
 """  # noqa: S608
 _UNTOLD = f"""
 SELECT _action AS action, avg((NOT _reached)::INT) AS untold
@@ -105,11 +112,17 @@ def watch(log: DecisionLog, release: Release, now_us: int) -> dict[str, Any]:
         rows: Rows = log.query(sql.format(since_us=since_us, **names), release).to_pylist()
         return rows
 
-    actions, moved = [_action(row, release) for row in ask(_ACTIONS)], drift(log, release, now_us)
-    kept, kept_said = _calibration(log, release)
+    actions = [_action(row, release) for row in ask(_RESULTS, key="_action", name="action")]
+    moved, (kept, kept_said) = drift(log, release, now_us), _calibration(log, release)
     return {
+        "people": {**people(log, release, now_us), "control": compared_arm(compared.rows)},
         "actions": actions,
         "actions_said": _said_of_actions(actions),
+        "goals": [_result(row) for row in ask(_RESULTS, key="_issue", name="issue")],
+        "channels": [_result(row) for row in ask(_RESULTS, key="_channel", name="channel")],
+        "over_time": value_over_time(log, release, now_us),
+        "effort": effort(log, release, now_us),
+        **rises(log, release, now_us),
         "arms": compared.rows,
         "arms_said": compared.said,
         "mismatched_arms": mismatched_arms(compared.rows),
@@ -136,13 +149,17 @@ def untold_looks(log: DecisionLog, release: Release, outcome: str | None = None)
 
 
 def _action(row: dict[str, Any], release: Release) -> dict[str, Any]:
-    """Add the issue, the rate and `mature`: windows of at least a hundred customers' offers have closed, and twenty of
-    them have a positive one.
-    """
+    """Add the action's issue."""
     action = release.actions.get(row["action"])
-    mature = row["customers"] >= _FEWEST and row["positive_customers"] >= _FEWEST / 5
-    issue = action.issue if action else None
-    return {**_with_rate(row, "positive", "closed"), "issue": issue, "mature": mature}
+    return {**_result(row), "issue": action.issue if action else None}
+
+
+def _result(row: dict[str, Any]) -> dict[str, Any]:
+    """Add the rate and `mature`: windows of at least a hundred customers' offers have closed, and twenty of them have a
+    positive one.
+    """
+    mature = row["customers"] >= FEWEST and row["positive_customers"] >= FEWEST_POSITIVE
+    return {**_with_rate(row, "positive", "closed"), "mature": mature}
 
 
 def _with_rate(row: dict[str, Any], hits: str, rows: str) -> dict[str, Any]:
@@ -172,7 +189,7 @@ def drift(log: DecisionLog, release: Release, now_us: int) -> Rows:
     middle_us = now_us - RECENT_DAYS * DAY_US
     spans = ((middle_us - (BEFORE_DAYS - RECENT_DAYS) * DAY_US, middle_us), (middle_us, now_us + 1))
     before, after = (one_decision_each(log, release, since_us, until_us) for since_us, until_us in spans)
-    if min(before.num_rows, after.num_rows) < _FEWEST:
+    if min(before.num_rows, after.num_rows) < FEWEST:
         return []
     numbers = {f.name: f.dtype in ("float", "int") for f in _watched(release)} | {"_propensity": True, "_best": True}
     moved = {n: stability(before[n], after[n], numeric=numeric, columns=len(numbers)) for n, numeric in numbers.items()}
@@ -202,7 +219,7 @@ def _said_of_actions(actions: Rows) -> str:
 
 def _said_of_drift(moved: Rows) -> str:
     if not moved:
-        return f"Nothing is said: one of the two periods has fewer than {_FEWEST} customers or accounts."
+        return f"Nothing is said: one of the two periods has fewer than {FEWEST} customers or accounts."
     row = moved[0]
     return (
         f"One decision of each of {row['customers_after']} customers or accounts of the last four weeks is compared "
@@ -225,9 +242,9 @@ def _calibration(log: DecisionLog, release: Release) -> tuple[Rows, str]:
         release,
     )
     unit = unit_codes(rows["_customer"])
-    if (customers := units_with(np.ones(len(unit), dtype=np.bool_), unit)) < _FEWEST:
+    if (customers := units_with(np.ones(len(unit), dtype=np.bool_), unit)) < FEWEST:
         few = f"Nothing is said: {customers} customers or accounts have an offer whose window has closed"
-        return [], f"{few}, {_FEWEST} are needed."
+        return [], f"{few}, {FEWEST} are needed."
     table = calibration_table(bools(rows["_label"]), floats(rows["_propensity"]), unit=unit)
     return [asdict(b) for b in table], (
         f"Rates are of {len(unit)} offers to {customers} customers or accounts, over whom their errors are; left out "

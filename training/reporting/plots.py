@@ -1,7 +1,6 @@
-"""Plots of a model's ranking and calibration: PNG files, and SVG drawings for a page."""
+"""Plots of a model's ranking and calibration, as PNG files and for a page."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,12 +25,13 @@ def calibration_plot(path: Path, bins: Sequence[CalibrationBin], title: str) -> 
 
 
 def auc_plot(path: Path, auc: Mapping[str, float], title: str) -> Path:
-    """Plot a bar per action, the best on top; 0.5 is chance."""
+    """Plot a bar per action, the best on top; 0.5 is chance. The axis reaches below the worst."""
     figure, axes = _figure(title)
     order = sorted(auc, key=lambda action: auc[action])
     axes.barh(order, [auc[a] for a in order], color=_BLUE)
     axes.axvline(0.5, color=_GREY, linewidth=1)
-    axes.set(xlabel="AUC on held-out rows", xlim=(0.4, 1.0))
+    lowest = min((*auc.values(), 0.5))
+    axes.set(xlabel="AUC on held-out rows", xlim=(min(0.4, lowest - 0.05), 1.0))
     return _saved(figure, path)
 
 
@@ -70,29 +70,4 @@ def calibration_svg(bins: Sequence[Mapping[str, float]]) -> str:
         f'<line x1="40" y1="310" x2="340" y2="10" stroke="{_GREY}"/>{marks}'
         f'<text x="190" y="335" text-anchor="middle" font-size="12">predicted, up to {top:.3g}</text>'
         f'<text x="12" y="160" text-anchor="middle" font-size="12" transform="rotate(-90 12 160)">observed</text></svg>'
-    )
-
-
-def bars_svg(rows: Sequence[tuple[str, float, float, float]], caption: str) -> str:
-    """Return a drawing with a point and its interval per row: name, value, low, high."""
-    if not rows:
-        return ""
-    low, high = min(0.0, *(r[2] for r in rows)), max(0.0, *(r[3] for r in rows))
-    span, height = (high - low) or 1.0, 22 * len(rows) + 30
-
-    def at(value: float) -> float:
-        return 190.0 + 400.0 * (value - low) / span
-
-    marks = "".join(
-        f'<text x="180" y="{22 * n + 19}" text-anchor="end" font-size="12">{escape(name)}</text>'
-        f'<line x1="{at(a):.1f}" x2="{at(b):.1f}" y1="{22 * n + 15}" y2="{22 * n + 15}" stroke="{_BLUE}" '
-        f'stroke-width="2"/><circle cx="{at(value):.1f}" cy="{22 * n + 15}" r="4" fill="{_BLUE}"/>'
-        for n, (name, value, a, b) in enumerate(rows)
-    )
-    return (
-        f'<svg viewBox="0 0 620 {height}" width="620" role="img" aria-label="{escape(caption)}">'
-        f'<line x1="{at(0.0):.1f}" x2="{at(0.0):.1f}" y1="4" y2="{height - 24}" stroke="{_GREY}"/>{marks}'
-        f'<text x="390" y="{height - 8}" text-anchor="middle" font-size="12">'
-        f"{escape(caption)}: {low:.3g} to {high:.3g}</text>"
-        "</svg>"
     )

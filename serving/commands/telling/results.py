@@ -202,7 +202,9 @@ def _key_made(result: Json) -> list[str]:
 
 
 def _reported(result: Json) -> list[str]:
-    return [f"the report is {result['page']}: open it in a browser"]
+    findings = [f"{finding['kind']}: {finding['said']}" for finding in result["look_at"]]
+    lines = [*result["first_screen"], *findings, result["cannot_tell"]]
+    return [*filter(None, lines), f"the report is {result['page']}: open it in a browser"]
 
 
 def _erased(result: Json) -> list[str]:
@@ -349,8 +351,6 @@ PRESENTATIONS: Mapping[str, Presentation] = {
     "export": Presentation(_exported, rest=_after_export),
     "repair": Presentation(_repaired, rest=only("repaired")),
     "looks": Presentation(_looked, rest=_with_customers),
-    "report": Presentation(
-        _reported, rest=only("release", "model", "actions_said", "imported", "drift_said", "card", "pdstools")
-    ),
+    "report": Presentation(_reported, rest=only("release", "model", "imported", "pdstools")),
 }
 """By the words of the command, without `brain`."""

@@ -77,7 +77,9 @@ def _name(name: str, left: float, y: float, *, wide: bool) -> Markup:
 
 
 def _row(bar: Bar, say: Say, x: Scale, y: float, filled: bool) -> Markup:
-    end = max(map(x, bar.known)) + 9.0
+    end = max(map(x, filter(None, (bar.value, bar.high))), default=x(bar.value)) + 9.0
+    if bar.reference is not None and end - 14.0 <= x(bar.reference) <= end + longest([say(bar.value)]) + 6.0:
+        end = x(bar.reference) + 9.0
     return joined([*_marks(bar, x, y, filled), label(end, y + 4.0, say(bar.value), name="mark-name")])
 
 

@@ -1,0 +1,43 @@
+"""`python -m tests.pages.screenshots [FILE...]`: pictures of pages in `build/screenshots`, to look at.
+
+Each page is taken at 320, 768 and 1440 px, in light and dark, and its first page on paper as a PDF. Without files, the
+components and the report of an empty workspace are taken.
+"""
+
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from serving.pages.report.page import write_page
+from serving.pages.styleguide.contents import TEMPLATE, contents
+from serving.pages.templates import write_document
+from tests.pages.browser import CHROMIUM, MISSING, SCHEMES, chromium
+from tests.pages.sections import whole
+
+OUT = Path("build/screenshots")
+WIDTHS = (320, 768, 1440)
+
+
+def main(files: list[Path]) -> int:
+    if CHROMIUM is None:
+        print(MISSING)  # noqa: T201  it is a command
+        return 1
+    OUT.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() as folder, chromium() as browser:
+        pages = files or [
+            write_document(Path(folder) / "components.html", TEMPLATE, **contents()),
+            write_page(Path(folder) / "empty-report.html", whole({})),
+        ]
+        for page, scheme, width in ((p, s, w) for p in pages for s in SCHEMES for w in WIDTHS):
+            window = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+            window.goto(page.resolve().as_uri())
+            window.screenshot(path=OUT / f"{page.stem}-{width}-{scheme}.png", full_page=True)
+            if (scheme, width) == ("light", 1440):
+                window.pdf(path=OUT / f"{page.stem}.pdf", prefer_css_page_size=True)
+            window.close()
+    print(f"{len(list(OUT.iterdir()))} files in {OUT}")  # noqa: T201  it is a command
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main([Path(name) for name in sys.argv[1:]]))

@@ -1,0 +1,136 @@
+"""What a reader of the report is to look at first, and in one sentence what cannot be told yet and what that takes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from training.evaluation.lift import MIN_BUYING
+from training.reporting.customers.effort import FEWEST_CUSTOMERS
+from training.reporting.customers.first_screen import compared_arm
+from training.reporting.monitoring import FEWEST, FEWEST_POSITIVE
+
+Report = Mapping[str, Any]
+Finding = dict[str, str]
+_RISEN: Final = {
+    "complaint": "complained of `{name}`",
+    "handover": "were handed to a person: {name}",
+    "withheld": "were shown nothing (`{name}`)",
+    "intent": "contacted us about `{name}`",
+    "request": "asked for something (`{name}`)",
+}
+
+
+def look_at(report: Report) -> list[Finding]:
+    """Return what to look at, harm to people first: its `kind`, the section that tells more, and a sentence."""
+    return [*_unfair(report), *_rises(report), *_annoyed(report), *_wrong(report), *_drift(report)]
+
+
+def _unfair(report: Report) -> Iterator[Finding]:
+    for guard in report["fairness"]:
+        if guard["state"] == "breached":
+            issue, rate, group = told_guard(guard["name"])
+            text = f"For {issue}, customers with {group} {rate} {guard['value']:.2f} times as often as the others."
+            yield {"kind": "unfair", "section": "fairness", "said": text}
+
+
+def told_guard(name: str) -> tuple[str, str, str]:
+    """Return the goal, what is compared in words, and the group of a guard of fairness."""
+    _, issue, rate, feature = name.split(".", 3)
+    doing = {"selected": "are offered something", "succeeded": "accept an offer"}[rate]
+    return issue, doing, feature.replace("=", " ").replace("_", " ")
+
+
+def _rises(report: Report) -> Iterator[Finding]:
+    for row in report["rises"]:
+        what = _RISEN[row["kind"]].format(name=row["name"])
+        customers = "1 customer" if row["now"] == 1 else f"{row['now']} customers"
+        usual = f"usual at this time are {row['usual']:.1f}" if row["usual"] >= 0.05 else "none is usual at this time"
+        text = f"{customers} {what} in the last hour; {usual}."
+        yield {"kind": "rise", "section": "effort", "said": text}
+
+
+def _annoyed(report: Report) -> Iterator[Finding]:
+    """Yield that complaints and objections rose, if the intervals of both periods lie apart."""
+    now, before = (report["people"][period]["annoyed_rate"] for period in ("now", "before"))
+    if now and before and now["low"] > before["high"]:
+        text = f"Of {now['value']:.1%} of customers an offer was followed by a complaint or an objection, of "
+        yield {"kind": "rise", "section": "annoyed", "said": f"{text}{before['value']:.1%} in the four weeks before."}
+
+
+def _wrong(report: Report) -> Iterator[Finding]:
+    """Yield what makes figures of the report wrong, or decisions of the company unchecked."""
+    if names := report["mismatched_arms"]:
+        text = f"Sizes of {', '.join(names)} are not what was declared: read nothing into their lift."
+        yield {"kind": "wrong", "section": "value", "said": text}
+    untold, every = (sum(a[name] for a in report["actions"]) for name in ("succeeded_untold", "succeeded"))
+    if untold:
+        text = (
+            f"Nobody told that {untold} of {every} offers that succeeded were looked at: models do not learn from "
+            "them, and rates are those of offers whose look was told."
+        )
+        yield {"kind": "wrong", "section": "actions", "said": text}
+    if rows := report.get("without_approval"):
+        text = f"{len(rows)} of what decides went round the approval of a second person."
+        yield {"kind": "wrong", "section": "approval", "said": text}
+
+
+def _drift(report: Report) -> Iterator[Finding]:
+    moved = [row["column"].replace("_", " ") for row in report["drift"] if row["drifted"]]
+    if moved:
+        more = f" and {len(moved) - 5} more" if len(moved) > 5 else ""
+        text = f"Customers differ from those of the twelve weeks before in {', '.join(moved[:5])}{more}."
+        yield {"kind": "drift", "section": "drift", "said": text}
+
+
+def cannot_tell(report: Report) -> str:
+    """Return in one sentence everything that cannot be told yet, and what it takes; empty if there is nothing."""
+    missing = [*_value_missing(report), *_rates_missing(report), *_rest_missing(report)]
+    return f"Not yet: {'; '.join(missing)}." if missing else ""
+
+
+def _value_missing(report: Report) -> Iterator[str]:
+    arm = compared_arm(report["arms"])
+    if arm is None:
+        yield "value against a control group (takes one, declared under `arms:`)"
+    elif arm["lift_eur"] is None:
+        takes = f"customers of whom {MIN_BUYING} would buy in each group"
+        if "without an offer" in (arm["why"] or ""):
+            takes = "sales without an offer, told by `POST /v1/outcomes`"
+        yield f"value against {arm['arm']} (takes {takes})"
+
+
+def _rates_missing(report: Report) -> Iterator[str]:
+    young = [a["action"] for a in report["actions"] if not a["mature"]]
+    if young or not report["actions"]:
+        which = _listed(young, "action") if young else "any action"
+        takes = f"{FEWEST} customers whose window has closed, {FEWEST_POSITIVE} of them with a success, each"
+        yield f"how often customers accept {which} (takes {takes})"
+    if not report["calibration"]:
+        yield f"whether predictions come true (takes {FEWEST} customers whose window has closed)"
+    reasons = {row["why"] for row in (*report["rankings"], *report["uplift"]) if row["why"]}
+    unknown = [row.get("policy", row.get("action")) for row in (*report["rankings"], *report["uplift"]) if row["why"]]
+    if reasons:
+        which = _listed(unknown, "policy or action", "policies and actions")
+        yield f"the worth of {which} (takes more than there is: {shortest(reasons)})"
+
+
+def shortest(reasons: set[str]) -> str:
+    """Return the shortest of some reasons, without the name of the method before it."""
+    return min(reasons, key=lambda why: (len(why), why)).split(": ", 1)[-1]
+
+
+def _rest_missing(report: Report) -> Iterator[str]:
+    if not report["drift"]:
+        yield f"what moved (takes {FEWEST} customers in the last four weeks and in the twelve before)"
+    few = [guard for guard in report["fairness"] if guard["low"] is None]
+    if few:
+        yield f"how {_listed([told_guard(g['name'])[2] for g in few], 'group')} fare (takes 50 customers each)"
+    if any(report["effort"][name] is None for name in ("contacts_until_solved", "repeats", "asked_again")):
+        yield f"what contacts take of customers (takes {FEWEST_CUSTOMERS} customers on channels with people)"
+    if report["rises_said"].startswith("Nothing"):
+        yield "rises within the hour (takes decisions of seven days)"
+
+
+def _listed(names: Sequence[str], one: str, many: str = "") -> str:
+    """Return up to three names, or how many there are."""
+    distinct = sorted(set(names))
+    return ", ".join(distinct) if len(distinct) <= 3 else f"{len(distinct)} {many or one + 's'}"
