@@ -1,6 +1,6 @@
 """The commands that learn and watch: train, evaluate, promote, trial, retrain, report."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -120,7 +120,17 @@ def train_in(
             return trained
         from serving.commands.scores import write_scores_of
 
-        return trained | write_scores_of(workspace, context, feature, files, now_us())
+        return trained | write_scores_of(workspace, feature, files, partial(_scores_of, context, feature))
+
+
+def _scores_of(context: "LearningContext", feature: str, ids: Sequence[str]) -> list[float | None]:
+    """Return the scores of customers as they are now, None for those who have none."""
+    from features.ledger import now_us
+    from training.fitting.scoring import current_scores
+
+    streams = [context.ledger.stream_of("person", id_) for id_ in ids]
+    scores = current_scores(feature, streams, context.ledger, context.release, context.history, now_us())
+    return [scores.get(stream) for stream in streams]
 
 
 @command(stopped=ONLY_READS)

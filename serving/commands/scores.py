@@ -1,5 +1,6 @@
 """`brain train risk --scores OUT --customers FILE`: the scores of many customers, as a file."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -13,24 +14,22 @@ from features.importing.opening import open_table
 from features.importing.tables import Faults
 from serving.customers import exported_files
 from serving.settings import Workspace
-from training.fitting.scoring import current_scores
-from training.learning.context import LearningContext
 
 _CUSTOMER: Final = "customer_id"
+ScoresOf = Callable[[Sequence[str]], Sequence[float | None]]
 
 
 def write_scores_of(
-    workspace: Workspace, context: LearningContext, feature: str, files: tuple[Path, Path], now_us: int
+    workspace: Workspace, feature: str, files: tuple[Path, Path], scores_of: ScoresOf
 ) -> dict[str, int | str]:
     """Write the scores that customers have now, null for who may not be profiled, and return what was written.
 
     :param files: the table with a column `customer_id`, and the Parquet file to write
+    :param scores_of: returns the scores of customers by their ids, None for those who have none
     """
     customers, out = files
     ids = _ids(customers)
-    streams = [context.ledger.stream_of("person", id_) for id_ in ids]
-    scores = current_scores(feature, streams, context.ledger, context.release, context.history, now_us)
-    column = pa.array([scores.get(stream) for stream in streams], pa.float64())
+    column = pa.array(scores_of(ids), pa.float64())
     with exported_files.written(workspace, out, "batch") as half:
         pq.write_table(pa.table({_CUSTOMER: pa.array(ids, pa.string()), feature: column}), half)
     return {"scores": str(out), "customers_with_a_score": len(ids) - column.null_count, "without": column.null_count}
