@@ -14,7 +14,7 @@ from features.importing.opening import OpenedTable
 from features.importing.tables import Faults, Sheet, rows_of
 from features.importing.tables.answers import among, doubtful
 from features.importing.tables.dates import Parsed, parse_moment
-from features.importing.tables.ids import changes_ids, misfit_ids
+from features.importing.tables.ids import ZEROS, changes_ids, misfit_ids
 from features.importing.tables.marks import Decimal
 from features.importing.tables.numbers import parsed_numbers, typed_numbers
 from features.importing.tables.times import local_time, whole_microseconds
@@ -72,7 +72,8 @@ class CellReader:
 
         Empty ones are reported, too, unless they are `optional`.
         """
-        if message := changes_ids(self.sheet[column].type):
+        message = ZEROS if self.sheet.is_zero_padded(column) else changes_ids(self.sheet[column].type)
+        if message:
             self.report(column, self.sheet[column].is_valid(), message)
             return pa.nulls(len(self.sheet), pa.string())
         cells = self.text(column)

@@ -109,6 +109,16 @@ def numbers_as_ids(path: Path) -> None:
         sheet.write_row(2, 0, [12345678901234567, 1.5])
 
 
+def shown_zeros(path: Path) -> None:
+    """Write a workbook whose ids are numbers that a format shows with leading zeros, beside a column without."""
+    with xlsxwriter.Workbook(str(path)) as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(1, 1, ["amount", "id"])
+        for n in (2, 3):
+            sheet.write_number(n, 1, 1.5)
+            sheet.write_number(n, 2, n, book.add_format({"num_format": "00000"}))
+
+
 def parquet(path: Path) -> None:
     """Write the people with types that hold the same otherwise: decimals, codes, large text, a zone."""
     ids, names, amounts, days, flags = map(list, zip(*PEOPLE, strict=True))
@@ -182,6 +192,7 @@ REFUSED: list[OddFile] = [
         ("dos.csv", text(_SINGLE.format("André"), "cp850"), _NO_ENCODING),
         ("no-mark.csv", text(dutch(), "utf-16-le"), "UTF-16 without a byte order mark: state --encoding utf-16-le"),
         ("long-ids.xlsx", numbers_as_ids, "column id: 2 cells: is a number with decimals, which changes ids"),
+        ("zeros.xlsx", shown_zeros, "rows 3 and 4, column id: 2 cells: is shown with leading zeros by a format"),
         ("nested.parquet", nested, "column name: holds lists, records or bytes"),
         ("cut.parquet", cut_parquet, "it is not a Parquet file, or cut off"),
         ("cut.csv.gz", text(dutch(), pack=lambda b: gzip.compress(b)[:-20]), "is a damaged gzip file: it is cut off"),

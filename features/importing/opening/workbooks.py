@@ -9,9 +9,11 @@ from typing import Any, Final
 import pyarrow as pa
 
 from decisioning.errors import Refused
+from features.importing.opening.shown_zeros import zero_padded
 from features.importing.opening.stated import state
 from features.importing.opening.typed import as_batch
 from features.importing.tables.row_numbers import Batch, RowNumbers
+from features.importing.tables.sheets import ZERO_PADDED
 
 _ROWS: Final = 10_000
 _EXACT: Final = 1e15
@@ -26,6 +28,7 @@ class Workbook:
         sheets = _filled(path)
         self.name = _chosen(path, list(sheets), sheet)
         self._rows = sheets[self.name]
+        self._padded = {n - self._rows.start[1] for n in zero_padded(path)}
         self._above = next(n for n, row in enumerate(self._rows.iter_rows()) if _filled_row(row))
 
     @property
@@ -47,13 +50,18 @@ class Workbook:
         names = self.header()
         while (part := list(islice(rows, _ROWS))) or done == self._above + 1:
             done += len(part)
-            yield (
-                as_batch(self.path.name, names, [list(map(_value, row)) for row in part]),
-                done,
-                self._rows.total_height,
-            )
+            batch = as_batch(self.path.name, names, [list(map(_value, row)) for row in part])
+            yield self._marked(batch), done, self._rows.total_height
             if not part:
                 return
+
+    def _marked(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the batch with a mark on columns whose numbers a format shows with leading zeros."""
+        fields = [
+            field.with_metadata(ZERO_PADDED) if n in self._padded and field.metadata is None else field
+            for n, field in enumerate(batch.schema)
+        ]
+        return pa.RecordBatch.from_arrays(batch.columns, schema=pa.schema(fields))
 
 
 def _filled(path: Path) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from decisioning.facts.ids import (
 _FLOATS: Final = "is a number with decimals, which changes ids: store the column as text"
 _NO_TEXT: Final = "is neither text nor a whole number: store the column as text"
 _DECIMALS: Final = "ends with .0, like every id of the column: a program read them as numbers, so store them as text"
+ZEROS: Final = "is shown with leading zeros by a format, and is a number without them: make the column text"
 _WITH_DECIMALS: Final = r"^[0-9]+\.0$"
 
 

@@ -13,6 +13,9 @@ from features.importing.tables.row_numbers import RowNumbers
 WITH_POINT: Final = {b"decimal": b"."}
 """The metadata of a column of text in which numbers were written with a decimal point by us."""
 
+ZERO_PADDED: Final = {b"shown": b"zeros"}
+"""The metadata of a column with numbers that a workbook shows with leading zeros."""
+
 
 @dataclass(frozen=True)
 class ColumnForm:
@@ -58,6 +61,10 @@ class Sheet:
         form = self.forms.get(column, _PLAIN)
         metadata = self.table.schema.field(column).metadata
         return ColumnForm(".", dates=form.dates) if metadata == WITH_POINT else form
+
+    def is_zero_padded(self, column: str) -> bool:
+        """Tell whether a workbook shows the numbers of a column with leading zeros, which are not in its cells."""
+        return bool(self.table.schema.field(column).metadata == ZERO_PADDED)
 
     def row_numbers(self, rows: Iterable[int]) -> list[int]:
         """Return the numbers in the file of rows of this part, counted from 0."""
