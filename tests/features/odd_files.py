@@ -190,6 +190,7 @@ REFUSED: list[OddFile] = [
         ("cyrillic.csv", text(_SINGLE.format("Привет"), "cp1251"), _NO_ENCODING),
         ("polish.csv", text(_SINGLE.format("Łódź"), "cp1250"), _NO_ENCODING),
         ("dos.csv", text(_SINGLE.format("André"), "cp850"), _NO_ENCODING),
+        ("mac.csv", text(_SINGLE.format("Köln"), "mac_roman"), _NO_ENCODING),
         ("no-mark.csv", text(dutch(), "utf-16-le"), "UTF-16 without a byte order mark: state --encoding utf-16-le"),
         ("long-ids.xlsx", numbers_as_ids, "column id: 2 cells: is a number with decimals, which changes ids"),
         ("zeros.xlsx", shown_zeros, "rows 3 and 4, column id: 2 cells: is shown with leading zeros by a format"),
