@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from types import FrameType
@@ -21,6 +22,7 @@ from typing import Any
 import click
 
 from decisioning.errors import ConfigError, Refused
+from features.threads import watched
 from serving import machine
 from serving.settings import Workspace
 
@@ -140,7 +142,7 @@ class Interruption:
             return
         reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         handler, before = signal.signal(signal.SIGINT, self._ask), signal.set_wakeup_fd(writing)
-        threading.Thread(target=self._watch, args=(reading,), daemon=True).start()
+        watched("ctrl-c", partial(self._watch, reading))
         try:
             yield
             self._over.set()
@@ -168,8 +170,10 @@ class Interruption:
         os.close(reading)
         if not received or self._over.wait(LEAVE_S) or self.says is None:
             return
-        self._tell()
-        os._exit(130)
+        try:
+            self._tell()
+        finally:
+            os._exit(130)
 
     def _tell(self) -> None:
         if self.says is not None and not self._is_told:
