@@ -7,23 +7,19 @@ import click
 from brain_command import ONLY_READS, Result, command
 from serving.settings import Workspace
 
+_NAMES = "The release before: a hash or its beginning, `current`, `files` or a folder; CHANGED is named alike."
+
 
 @command(name="simulate-change", stopped=ONLY_READS)
 @click.argument("changed", default="files")
-@click.option(
-    "--against", "before", metavar="REV", default="current", show_default=True, help="The release before the change."
-)
+@click.option("--against", "before", metavar="REV", default="current", show_default=True, help=_NAMES)
 @click.option("--sample", type=click.IntRange(1), default=1000, show_default=True, help="The most customers to decide.")
 @click.option("--as-of", metavar="TIME", help="The moment of all decisions: 2026-12-01T10:00:00Z; by default now.")
 @click.option("--page", type=click.Path(dir_okay=False, path_type=Path), help="A page to write.")
 def simulate_change(
     workspace: Workspace, changed: str, before: str, sample: int, as_of: str | None, page: Path | None
 ) -> Result:
-    """Show what a change does to customers: whose first offer is another, money, help, caps and fairness.
-
-    CHANGED, by default the files of the catalogue, is compared with REV. Each is a hash or its first characters,
-    `current`, `files` or a folder. Everything is decided as in a preview: nothing is offered or kept.
-    """
+    """Show what CHANGED, by default the files, does to customers: whose first offer changes, money, help, fairness."""
     from serving.commands.offline import open_brain
     from serving.commands.progress import phases
     from serving.commands.releases.simulating import described, named_pair, simulate, with_gates_in_words, write_page

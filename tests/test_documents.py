@@ -180,7 +180,7 @@ def test_the_commands_of_the_tour_run_in_the_demo(tmp_path: Path) -> None:
             subprocess.run(line, shell=True, cwd=root, check=True)
     workspace = Workspace.open(root)
     assert Registry(workspace.data).lineup(PROPENSITY).champion == 2
-    assert "value: 60" in releasing.read_files(workspace)["catalogue/actions/tv.yaml"]
+    assert "value: 60" in read_files(workspace)["catalogue/actions/tv.yaml"]
     assert len(approving.list_releases(workspace)["releases"]) == 2
 
 

@@ -31,9 +31,9 @@ def cause_of(before: Decision | None, after: Decision | None) -> str:
         return "one of the releases does not have this place"
     old, new = _first(before), _first(after)
     drawn = any(pick.probability < 1.0 for decision in (before, after) for pick in decision.kept.picks)
-    otherwise = "the odds of this draw have changed; the draw is the same"
-    otherwise = otherwise if drawn else "something that is placed before it has changed"
-    return next(_causes(before.computed, after.computed, old, new), otherwise)
+    unseen = "the odds of this draw have changed; the draw is the same"
+    unseen = unseen if drawn else "something that is placed before it has changed"
+    return next(_causes(before.computed, after.computed, old, new), unseen)
 
 
 def _causes(before: Computation, after: Computation, old: KeptPick | None, new: KeptPick | None) -> Iterator[str]:
