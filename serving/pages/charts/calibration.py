@@ -20,7 +20,7 @@ def calibration_chart(title: str, points: Sequence[Point], say: Say) -> Markup:
 def _drawing(points: Sequence[Point], say: Say, width: float) -> Drawing:
     marks = ticks(0.0, max(v for p in points for v in (p.x, p.value, p.high or 0.0)) or 1.0, 4)
     texts, size = marked(marks, say), 400.0 if is_wide(width) else width
-    left, right, bottom = longest(texts) + 10.0, size - 24.0, size - 52.0
+    left, right, bottom = longest(texts) + 14.0, size - 24.0, size - 52.0
     x, y = Scale(0.0, marks[-1], left, right), Scale(0.0, marks[-1], bottom, 30.0)
     parts = [grid(marks, texts, y, left, right), line("zero", x(0.0), y(0.0), right, y(marks[-1]))]
     parts += [label(x(m), bottom + 20.0, text, "middle") for m, text in zip(marks[1:], texts[1:], strict=True)]

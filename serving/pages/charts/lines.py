@@ -65,7 +65,7 @@ def _drawing(lines: Sequence[Line], say: Say, say_x: Say, width: float) -> Drawi
     known = [v for p in points for v in (p.value, p.low, p.high) if v is not None]
     marks, places = ticks(min(0.0, *known), max(0.0, *known)), sorted({p.x for p in points})
     texts = marked(marks, say)
-    left, right = longest(texts) + 8.0, width - 8.0
+    left, right = longest(texts) + 14.0, width - 8.0
     if is_wide(width):
         right -= longest(one.name for one in lines)
     x = Scale(places[0], places[-1], left + 8.0, right - 8.0)

@@ -43,6 +43,8 @@ def _value(report: Report) -> Sentence:
 
 
 def _helped(now: dict[str, Any], before: dict[str, Any]) -> Sentence:
+    if not now["customers"]:
+        return Sentence("", "Nobody was offered help", ", as nothing was decided in four weeks.")
     took = f"{count(now['took_help'])} of them took what was offered."
     return Sentence(
         "We offered help to ", plural(now["helped"], "customer"), f" in four weeks{_before(before, 'helped')}.", took
@@ -50,7 +52,9 @@ def _helped(now: dict[str, Any], before: dict[str, Any]) -> Sentence:
 
 
 def _left_in_peace(now: dict[str, Any], before: dict[str, Any]) -> Sentence:
-    share = f" ({percent(now['left_in_peace'] / now['customers'])})" if now["customers"] else ""
+    if not now["customers"]:
+        return Sentence("", "Everybody was left in peace", ", as nothing was decided in four weeks.")
+    share = f" ({percent(now['left_in_peace'] / now['customers'])})"
     of = f"Of {plural(now['customers'], 'customer')} for whom something was decided."
     peace = plural(now["left_in_peace"], "customer")
     return Sentence(
