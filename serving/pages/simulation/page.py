@@ -37,6 +37,7 @@ def page_of(figures: Result) -> str:
         money=_money_chart(figures),
         fair=_fair_chart(figures),
         findings=_findings(figures),
+        most_findings=_MOST_FINDINGS,
     )
 
 
@@ -122,6 +123,7 @@ def _tables(figures: Result) -> dict[str, TextTable]:
 
 
 _SIDES = ("before", "after")
+_MOST_FINDINGS = 5
 _MOST_LOST = 8
 _LOST_COLUMNS = ["Help", "Instead", "Customers"]
 _PLACE_COLUMNS = ["Place", "Move", "Nothing before", "Nothing after", "€ before", "€ after", "Change per 1,000"]
