@@ -21,14 +21,14 @@ if TYPE_CHECKING:  # commands import what they need, so that `brain --help` is f
 
 
 @command(stopped="nothing was registered: a model is kept once it is whole; run it again")
-@click.argument("what", type=click.Choice(["propensity", "risk", "sentiment"]), default="propensity")
+@click.argument("what", type=click.Choice(["propensity", "risk", "sentiment", "messages"]), default="propensity")
 @click.option("--outcome", help="What counts as positive; for propensity, by default what each action declares.")
 @click.option("--feature", help="For risk: the feature of source `model` that gets the score.")
 @click.option("--inputs", help="The features that the model may read, separated by commas; by default all.")
 @click.option(
     "--tune-seconds", type=click.FloatRange(1), help="For propensity: how long to look for better settings first."
 )
-@click.option("--data", type=READABLE, help="For sentiment: a table with text, label, language.")
+@click.option("--data", type=READABLE, help="For sentiment and messages: a table with text, label, language.")
 @click.option("--customers", type=READABLE, help="For risk, with --scores: a table with a column customer_id.")
 @click.option(
     "--scores",
@@ -37,19 +37,19 @@ if TYPE_CHECKING:  # commands import what they need, so that `brain --help` is f
 )
 @table_options
 def train(workspace: Workspace, what: str, data: Path | None, table: dict[str, Any], **options: Any) -> Result:
-    """Train and register: propensity as challenger, risk with its scores, sentiment where it beats a lexicon."""
+    """Train and register: propensity, risk with its scores, sentiment of messages, or what is heard in messages."""
     customers, scores = options.pop("customers"), options.pop("scores")
     if what != "risk" and (customers or scores):
         raise Refused("models of risk alone score every customer: leave --customers and --scores out")
     if (customers is None) != (scores is None):
         raise Refused("--scores needs --customers, a table with a column customer_id, and the other way round")
-    if what != "sentiment":
+    if what not in _FROM_MESSAGES:
         if data is not None or any(table.values()):
             raise Refused(f"{what} learns from the ledger: leave --data out, and what states how it is written")
         return train_in(workspace, what, files=(customers, scores) if customers and scores else None, **options)
     if data is None or any(options.values()):
-        raise Refused("sentiment learns from messages alone: give --data FILE, and none of the other options")
-    return _train_sentiment(workspace, data, table)
+        raise Refused(f"{what} learns from messages alone: give --data FILE, and none of the other options")
+    return _FROM_MESSAGES[what](workspace, data, table)
 
 
 @contextmanager
@@ -87,6 +87,19 @@ def _train_sentiment(workspace: Workspace, file: Path, table: dict[str, Any]) ->
 
     with learning_context(workspace) as context, phases() as progress:
         return sentiment.train(context, message_data.read_messages(file, Stated(**table)), now_us(), progress)
+
+
+def _train_hearing(workspace: Workspace, file: Path, table: dict[str, Any]) -> dict[str, Any]:
+    from features.importing.opening import Stated
+    from features.ledger import now_us
+    from serving.commands.progress import phases
+    from training.learning.messages import hearing
+
+    with learning_context(workspace) as context, phases() as progress:
+        return hearing.train(context, hearing.read_own(file, Stated(**table)), now_us(), progress)
+
+
+_FROM_MESSAGES = {"sentiment": _train_sentiment, "messages": _train_hearing}
 
 
 def train_in(

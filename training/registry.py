@@ -29,6 +29,8 @@ from decisioning.errors import NotFound, Refused, Unavailable
 from decisioning.facts.forms import PRIOR_MODEL
 from decisioning.review.approval import Permit
 from features.files import replace_file
+from features.messages.hearing.model import KIND as HEARING
+from features.messages.hearing.model import HearingModel
 from features.messages.trained import KIND, SentimentModel
 from features.sqlite_errors import sqlite_advice
 from training.model.files import hash_files, read_files
@@ -274,11 +276,18 @@ class Registry:
 
     def load_sentiment(self, name: str, version: int) -> SentimentModel:
         """Return a version of a sentiment model from its sealed copy; raises as `load`."""
+        return SentimentModel.from_files(self._sealed_files(name, version))
+
+    def load_hearing(self, version: int) -> HearingModel:
+        """Return a version of the model that hears from its sealed copy; raises as `load`."""
+        return HearingModel.from_files(self._sealed_files(HEARING, version))
+
+    def _sealed_files(self, name: str, version: int) -> dict[str, bytes]:
         directory = self.sealed_directory(name, version)
         files = read_files(directory)
         if hash_files(files) != directory.name:
             raise Refused("the model's files are not the ones that were sealed; restore them or train again")
-        return SentimentModel.from_files(files)
+        return files
 
     def content(self, name: str, version: int) -> str:
         """Return the hash of a version's files, which is what is approved; raises as `sealed_directory`."""

@@ -14,7 +14,7 @@ from decisioning.spec import FeatureName, Id, Strict, Tag, Value, one_as_tuple
 
 FieldDtype = Literal["string", "enum", "int", "float", "bool"]
 Compute = Literal["count", "sum", "distinct", "last", "intensity", "seconds_since", "session_events", "session_seconds"]
-REQUEST_FIELDS = ("wants_person", "complaint", "repetition")
+REQUEST_FIELDS = ("wants_person", "complaint", "repetition", "objection", "data_request", "needs_care")
 """Fields of a scored message that hold what the customer asks for; they are tagged `request`, and no emotion."""
 MAX_CHARACTERS = 4_000
 """The longest text in a field of a signal."""

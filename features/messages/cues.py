@@ -1,4 +1,4 @@
-"""Finds cues in a text: capitals, repeated punctuation, "for the third time", a wish for a person, words of complaint.
+"""Finds cues in a text: capitals, repeated punctuation, "for the third time", words of complaint.
 
 Phrases of Dutch and English are looked for in every text, whatever its language.
 """
@@ -13,11 +13,10 @@ _LOUD_LETTERS = 10
 _LOUD_SHARE = 0.6
 _RUN = re.compile(r"[!?！？؟¡¿]{2,}")
 
-_REPETITION, _WISH, _COMPLAINT = (
-    tuple(re.compile(phrase) for phrase in listed)
-    for listed in (phrases.REPETITION, phrases.WISH_FOR_A_PERSON, phrases.COMPLAINT)
+_REPETITION, _COMPLAINT = (
+    tuple(re.compile(phrase) for phrase in listed) for listed in (phrases.REPETITION, phrases.COMPLAINT)
 )
-_DENIED, _NOT_WISHED, _DENIED_AFTER = map(re.compile, (phrases.DENIED, phrases.NOT_WISHED, phrases.DENIED_AFTER))
+_DENIED, _DENIED_AFTER = map(re.compile, (phrases.DENIED, phrases.DENIED_AFTER))
 _NEGATION_REACH = 60
 """The number of characters before and after a phrase in which a negation may deny it."""
 
@@ -34,7 +33,6 @@ class Cues:
     punctuation: int
     shouting: bool
     repetition: bool
-    wants_person: bool
     complaint: bool
 
 
@@ -48,15 +46,14 @@ def find_cues(cleaned: str) -> Cues:
         punctuation=sum(1 for _ in _RUN.finditer(cleaned)),
         shouting=upper >= _LOUD_LETTERS and share >= _LOUD_SHARE,
         repetition=any(phrase.search(lowered) for phrase in _REPETITION),
-        wants_person=_occurs(lowered, _WISH, _NOT_WISHED),
-        complaint=_occurs(lowered, _COMPLAINT, _DENIED),
+        complaint=_occurs(lowered, _COMPLAINT),
     )
 
 
-def _occurs(text: str, phrases: Iterable[re.Pattern[str]], negation: re.Pattern[str]) -> bool:
+def _occurs(text: str, phrases: Iterable[re.Pattern[str]]) -> bool:
     """Tell whether a phrase occurs without a negation just before or after it."""
     return any(
-        not negation.search(text[max(0, match.start() - _NEGATION_REACH) : match.start()])
+        not _DENIED.search(text[max(0, match.start() - _NEGATION_REACH) : match.start()])
         and not _DENIED_AFTER.match(text[match.end() : match.end() + _NEGATION_REACH])
         for phrase in phrases
         for match in phrase.finditer(text)

@@ -7,11 +7,13 @@ from typing import Literal, cast
 
 from decisioning.errors import RequestError
 from decisioning.facts.schema import Tag, Value
-from decisioning.facts.signals import REQUEST_FIELDS, SignalField, SignalType
+from decisioning.facts.signals import SignalField, SignalType
 from features.messages.conversation import trend
+from features.messages.hearing.channels import CHANNELS, channel_of
+from features.messages.hearing.model import HearingModel
 from features.messages.language import LANGUAGES, Language
 from features.messages.scoring import MessageScore, Trained, level, score
-from features.messages.text import stored
+from features.messages.text import clean, stored
 from features.signals.event import validate
 
 _EMOTION: tuple[Tag, ...] = ("emotion",)
@@ -22,7 +24,10 @@ _REQUESTS = {
     "wants_person": "asks for a person",
     "complaint": "words of complaint",
     "repetition": "says that it happens again: for the third time",
+    "needs_care": "says that somebody is in danger, has died, meets violence at home or cannot pay; not which of these",
 }
+_CARE = frozenset({"bereavement", "money", "danger", "violence"})
+_DATA_REQUESTS = ("access", "erasure")
 
 
 def _emotion(
@@ -46,7 +51,13 @@ FIELDS: tuple[SignalField, ...] = (
     _emotion("level", "int", -2, 2, "sentiment in five levels"),
     _emotion("confidence", "float", 0, 1, "of the sentiment"),
     _emotion("negative", "float", 0, 1, "how negative it is"),
-    *(SignalField(name=n, dtype="bool", tags=_REQUEST, description=_REQUESTS[n]) for n in REQUEST_FIELDS),
+    *(SignalField(name=n, dtype="bool", tags=_REQUEST, description=text) for n, text in _REQUESTS.items()),
+    SignalField(
+        name="objection", dtype="enum", values=CHANNELS, tags=_REQUEST, description="wants no more sales there"
+    ),
+    SignalField(
+        name="data_request", dtype="enum", values=_DATA_REQUESTS, tags=_REQUEST, description="asks for their data"
+    ),
     _emotion("shouting", "bool", None, None, "written in capitals"),
     _emotion("capitals", "float", 0, 1, "share of capitals among its letters"),
     _emotion("punctuation", "int", 0, None, "runs of two or more ! and ?"),
@@ -111,6 +122,7 @@ def message_fields(
     earlier: Sequence[float] = (),
     trained: Trained | None = None,
     models: Mapping[Language, str] | None = None,
+    hearing: HearingModel | None = None,
 ) -> dict[str, Value]:
     """Return the fields of an event (`FIELDS`) from the data of its CloudEvent, without unknown ones.
 
@@ -121,6 +133,7 @@ def message_fields(
     :param voice_allowed: the customer consented explicitly to scores of their voice or face
     :param earlier: `sentiment` of the customer's earlier messages in this conversation, oldest first
     :param trained: by language, models that score in place of a lexicon; `models` has their names
+    :param hearing: the model that hears, by default the one that comes with the product
     :raises RequestError: names the field (`data.score.basis`), never its value
     """
     message, upstream = _parsed(data)
@@ -129,21 +142,29 @@ def message_fields(
     _check_score(upstream, author, voice_allowed=voice_allowed)
     if author == "customer":
         language = cast(Language | None, message.get("language"))
-        scored = None if text is None else score(str(text), language, trained=trained)
+        scored = None if text is None else score(str(text), language, trained=trained, hearing=hearing)
         result = _sentiment(upstream, scored, models or {})
-        fields |= _text_fields(scored) | _sentiment_fields(result) | _conversation_fields([*earlier, result.sentiment])
+        fields |= (
+            _text_fields(str(text), scored)
+            | _sentiment_fields(result)
+            | _conversation_fields([*earlier, result.sentiment])
+        )
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _text_fields(scored: MessageScore | None) -> dict[str, Value | None]:
+def _text_fields(text: str, scored: MessageScore | None) -> dict[str, Value | None]:
     if scored is None:
         return {}
-    cues = scored.cues
+    cues, heard = scored.cues, scored.heard
+    asked = [kind for kind in _DATA_REQUESTS if kind in heard]
     return {
         "language": scored.language,
-        "wants_person": cues.wants_person,
-        "complaint": cues.complaint,
+        "wants_person": "wish" in heard,
+        "complaint": cues.complaint or "complaint" in heard,
         "repetition": cues.repetition,
+        "needs_care": not _CARE.isdisjoint(heard),
+        "objection": channel_of(clean(text)) if "objection" in heard else None,
+        "data_request": max(asked, key=heard.__getitem__) if asked else None,
         "shouting": cues.shouting,
         "capitals": cues.capitals,
         "punctuation": cues.punctuation,

@@ -4,7 +4,6 @@ Gaps are counted in words and end with a clause, so that the time of every searc
 """
 
 _GAP = r"[^\s.,;:!?]+"
-_FEW = rf"(?:(?!(?:geen|niet|not|never|no)\b){_GAP} ){{0,4}}?"
 
 _ORDINAL = (
     r"(?:second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|umpteenth|nth|hundredth|thousandth"
@@ -33,32 +32,6 @@ REPETITION = (
     r"\b(?:weer|alweer|wederom) (?:niet|geen|niks|niets|kapot|mis|storing|een storing)\b",
 )
 
-_PERSON = (
-    r"(?:human(?: being)?|person|people|agent|advisor|adviser|representative|rep|manager|supervisor|operator|employee"
-    r"|colleague|someone|somebody|member of staff|staff member)"
-)
-_TALK = r"(?:speak|speaking|talk|talking|chat|chatting|connected|transferred|put through|transfer me|connect me)"
-_MENS = (
-    r"(?:mens|persoon|medewerkers?|medewerkster|adviseur|iemand|leidinggevende|manager|collega|teamleider"
-    r"|klantenservicemedewerker|chef)"
-)
-_SPREEK = r"(?:spreken|praten|bellen|chatten|overleggen|doorverbinden|doorverbonden worden|contact)"
-WISH_FOR_A_PERSON = (
-    rf"\b{_TALK} (?:to|with) {_FEW}{_PERSON}\b",
-    rf"\b(?:real|actual|live|human) {_PERSON}\b",
-    rf"\b(?:want|need|get me|give me|like|prefer) (?:a|an|some|your|to have a) {_PERSON}\b",
-    r"\b(?:human|agent|representative|operator)(?: please|$)",
-    r"\bcall me\b|\bcall back\b|\bgive me a call\b|\bring me\b",
-    r"\b(?:no|not (?:a|another|this)|stop with (?:this|the)|hate (?:this|your|the)) (?:stupid )?(?:chat ?|ro)?bots?\b",
-    rf"\b(?:met|naar) {_FEW}{_MENS} {_FEW}{_SPREEK}\b",
-    rf"\b(?:wil|wilt|willen|graag|mag|kan|kunnen|moet|wens)\b {_FEW}{_MENS} {_FEW}(?:{_SPREEK}|aan de lijn)\b",
-    rf"\b{_SPREEK} (?:met|tot) {_FEW}{_MENS}\b",
-    rf"\b(?:echte?|levende?|menselijke?) {_MENS}\b",
-    r"\bmenselijk contact\b|\b(?:mens|medewerker) (?:graag|alsjeblieft|aub|svp)\b",
-    r"\bbel (?:me|mij)\b|\b(?:me|mij) (?:\S+ )?(?:terug ?)?bellen\b|\bterug ?gebeld worden\b|\bdoorverbonden worden\b",
-    r"\bgeen (?:stomme )?(?:(?:chat ?|ro)?bot|computer)\b",
-)
-
 COMPLAINT = (
     r"\bcomplain(?:t|ts|ed|ing)?\b",
     r"\b(?:unacceptable|ridiculous|outrageous|disgrace|disgraceful|disgusting|appalling|pathetic|incompetent|useless)\b",
@@ -82,8 +55,4 @@ DENIED = (
     rf"|hoeven)\b(?: {_GAP}){{0,3}} ?$"
 )
 """Matches the end of the text before a complaint if that text denies the complaint."""
-NOT_WISHED = (
-    r"\b(?:(?:do not|don't|didn't|never) (?:want|need|like|have)|no need|rather not|do not|don't|never|niet|nooit|hoef"
-    rf"|hoeft|hoeven)\b(?: {_GAP}){{0,4}} ?$"
-)
 DENIED_AFTER = r"^ (?:maar )?(?:niet|hoeft niet|is niet nodig)\b"

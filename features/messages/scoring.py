@@ -1,4 +1,4 @@
-"""Scores a text: its language, sentiment and cues. Pure: the same text and scorers give the same numbers."""
+"""Scores a text: its language, sentiment, cues and what is heard in it. The same text and models give the same."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,8 +6,9 @@ from typing import Literal
 
 from features.messages import dutch, english
 from features.messages.cues import Cues, find_cues
+from features.messages.hearing.model import HearingModel, built_in
 from features.messages.judgement import NO_JUDGEMENT, Judgement, from_lexicon
-from features.messages.language import Language, detect
+from features.messages.language import Language, detect, detect_other
 from features.messages.text import MAX_WORDS, clean
 from features.messages.trained import SentimentModel
 
@@ -15,6 +16,8 @@ Level = Literal[-2, -1, 0, 1, 2]
 Trained = Mapping[Language, SentimentModel]
 """By language, the models that score it in place of its lexicon."""
 
+_SURE = 0.6
+"""How sure it must be that a text is in another language for nothing to be heard in it."""
 _NEUTRAL_BELOW = 0.1
 _STRONG_FROM = 0.5
 _CUE_PENALTY = 0.25
@@ -27,7 +30,8 @@ class MessageScore:
 
     `language` is None if the text is recognised neither as Dutch nor as English; then only emoji are scored.
     `polarity` is from -1 to 1, `level` from -2 (very negative) to 2, `negative` (how negative it is) and `confidence`
-    from 0 to 1.
+    from 0 to 1. `heard`: what the customer asks for or needs (`hearing.model.KINDS`), with probabilities; nothing is
+    heard in another language than the two.
     """
 
     language: Language | None
@@ -36,19 +40,37 @@ class MessageScore:
     negative: float
     confidence: float
     cues: Cues
+    heard: Mapping[str, float]
 
 
-def score(text: str, language: Language | None = None, *, trained: Trained | None = None) -> MessageScore:
-    """Return the scores of any text. `language` is the one that the sender states; None: it is detected."""
+def score(
+    text: str,
+    language: Language | None = None,
+    *,
+    trained: Trained | None = None,
+    hearing: HearingModel | None = None,
+) -> MessageScore:
+    """Return the scores of any text. `language` is the one that the sender states; None: it is detected.
+
+    :param hearing: the model that hears, by default the one that comes with the product
+    """
     cleaned = clean(text)
     spoken = language or detect(cleaned)
     cues = find_cues(cleaned)
     model = (trained or {}).get(spoken) if spoken else None
-    judged = model.judge(cleaned) if model else built_in(cleaned, spoken, cues)
-    return MessageScore(spoken, judged.polarity, level(judged.polarity), judged.negative, judged.confidence, cues)
+    judged = model.judge(cleaned) if model else by_lexicon(cleaned, spoken, cues)
+    heard = _heard(cleaned, spoken, hearing or built_in())
+    return MessageScore(
+        spoken, judged.polarity, level(judged.polarity), judged.negative, judged.confidence, cues, heard
+    )
 
 
-def built_in(cleaned: str, language: Language | None, cues: Cues) -> Judgement:
+def _heard(cleaned: str, language: Language | None, model: HearingModel) -> Mapping[str, float]:
+    """Return what is heard. A text that belongs to no language for certain, such as one word, is judged as well."""
+    return {} if language is None and detect_other(cleaned) >= _SURE else model.heard(cleaned)
+
+
+def by_lexicon(cleaned: str, language: Language | None, cues: Cues) -> Judgement:
     """Return the judgement by the lexicon of the language, less the penalties for cues."""
     if language is None:
         return _signs(cleaned)

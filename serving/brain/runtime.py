@@ -31,7 +31,7 @@ from serving.brain.releases.named import CURRENT, CompiledReleases, unreleased
 from serving.brain.releasing import open_store
 from serving.brain.repeats import Repeats, request_key
 from serving.brain.scoring import contributions_of, load_model, version_of
-from serving.brain.snapshot import MessageScorers, Snapshot, sentiment_champions
+from serving.brain.snapshot import MessageScorers, Snapshot, message_champions
 from serving.brain.together import Made, Together
 from serving.brain.trials import Model, Models
 from serving.pools import STATEMENT_S, Pools
@@ -82,7 +82,7 @@ class Brain:
     def _load_snapshot(self) -> Snapshot:
         release = self.release(active_release(self.ledger, self.environment))
         self.ledger.keep_for(release.standing_rules)
-        scorers = MessageScorers.load(self._registry, sentiment_champions(self._registry))
+        scorers = MessageScorers.load(self._registry, message_champions(self._registry))
         return self._snapshot_of(release, scorers, self.ledger.paused())
 
     def _snapshot_of(self, release: Release, scorers: MessageScorers, paused: frozenset[str]) -> Snapshot:
@@ -133,7 +133,7 @@ class Brain:
     def refresh_model(self) -> None:
         """Load champions that were promoted, and apply trials that began or ended."""
         release, lineup = self.snapshot.release, self._registry.lineup(PROPENSITY)
-        versions = sentiment_champions(self._registry)
+        versions = message_champions(self._registry)
         current = (self.snapshot.model, self.snapshot.models.trial)
         if current != (propensity_name(lineup.champion), lineup.trial):
             self._update_snapshot(release, models=self._models(release, lineup))

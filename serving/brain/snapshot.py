@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from decisioning.catalogue.release import Release
+from features.messages.hearing.model import KIND as HEARING
+from features.messages.hearing.model import HearingModel
 from features.messages.language import LANGUAGES, Language
 from features.messages.scoring import Trained
 from features.profile.online import Profiles
@@ -16,30 +18,37 @@ from training.registry import Registry, sentiment_name
 
 @dataclass(frozen=True, slots=True)
 class MessageScorers:
-    """The trained models that score messages in place of the built-in scorers: the champions of `sentiment-<language>`.
+    """The trained models that score messages in place of the built-in ones.
 
-    By language: their versions and the loaded models.
+    `versions`: the champion's version by the name of its model, `sentiment-<language>` and `hearing`. `trained`: the
+    models of sentiment by language. `hearing`: the model that hears, None for the one that comes with the product.
     """
 
-    versions: Mapping[Language, int]
+    versions: Mapping[str, int]
     trained: Trained
+    hearing: HearingModel | None
 
     @classmethod
-    def load(cls, registry: Registry, versions: Mapping[Language, int]) -> Self:
+    def load(cls, registry: Registry, versions: Mapping[str, int]) -> Self:
         """Load the models from their sealed copies; raises NotFound or Refused if one is not what was registered."""
-        models = {spoken: registry.load_sentiment(sentiment_name(spoken), v) for spoken, v in versions.items()}
-        return cls(versions, models)
+        models = {
+            spoken: registry.load_sentiment(name, versions[name])
+            for spoken in LANGUAGES
+            if (name := sentiment_name(spoken)) in versions
+        }
+        return cls(versions, models, registry.load_hearing(versions[HEARING]) if HEARING in versions else None)
 
     @property
     def names(self) -> dict[Language, str]:
         """Language -> the model's name, as the field `scorer` of a message shows it."""
-        return {spoken: f"{sentiment_name(spoken)}@{version}" for spoken, version in self.versions.items()}
+        return {spoken: f"{name}@{self.versions[name]}" for spoken in self.trained if (name := sentiment_name(spoken))}
 
 
-def sentiment_champions(registry: Registry) -> dict[Language, int]:
-    """Return the version that serves each language, without the languages that have none."""
-    versions = {spoken: registry.alias_version(sentiment_name(spoken), "champion") for spoken in LANGUAGES}
-    return {spoken: version for spoken, version in versions.items() if version is not None}
+def message_champions(registry: Registry) -> dict[str, int]:
+    """Return the version that serves of each model of messages, without those that have none."""
+    names = (*map(sentiment_name, LANGUAGES), HEARING)
+    versions = {name: registry.alias_version(name, "champion") for name in names}
+    return {name: version for name, version in versions.items() if version is not None}
 
 
 @dataclass(frozen=True)

@@ -153,6 +153,7 @@ def _scored(
         earlier=earlier,
         trained=snapshot.scorers.trained,
         models=snapshot.scorers.names,
+        hearing=snapshot.scorers.hearing,
     )
     return {name: value for name, value in fields.items() if name in names}
 

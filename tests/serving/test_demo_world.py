@@ -84,6 +84,26 @@ def test_a_look_at_paid_tv_and_an_angry_message_change_the_very_next_suggestion(
         assert all(o["tone"] == "calm" for o in offers(elsewhere) if channel == "web")
 
 
+@pytest.mark.promise("messages.heard")
+@pytest.mark.parametrize(
+    ("customer", "words", "handover"),
+    [
+        ("c-2005", "It might be easier if I explained this over the phone", "asks for a person"),
+        ("c-2006", "Mijn man is vorige week overleden", "needs care"),
+        ("c-2007", "Graag een kopie van al mijn gegevens", "asks for their data"),
+        ("c-2008", "Bel me alstublieft niet meer", None),
+    ],
+)
+def test_what_is_heard_silences_sales_and_calls_a_person(
+    client: Client, customer: str, words: str, handover: Any
+) -> None:
+    said = workspaces.signal("message", f"customer:{customer}", text=words)
+    assert client("POST", "/v1/signals", said)[0] == 200
+    answer = ask(client, customer_id=customer, account_id=f"a-{customer}")
+    assert all(o["tier"] != "commercial" for o in offers(answer))
+    assert (answer["handover"] or {}).get("reason") == handover
+
+
 @pytest.mark.promise("messages.text-is-gone")
 def test_what_was_said_is_gone_once_it_is_scored(client: Client) -> None:
     words = f"schandalig, kenmerk {uuid.uuid4().hex}"

@@ -9,6 +9,7 @@ from decisioning.catalogue.release import Release
 from decisioning.errors import Refused
 from decisioning.times import iso
 from features.matrix import FeatureMatrix
+from features.messages.hearing.model import KIND as HEARING
 from training.fitting.frozen import check_frozen
 from training.fitting.terms import check_terms
 from training.learning.context import LearningContext
@@ -151,6 +152,9 @@ def breached_groups(context: LearningContext, now_us: int, version: int) -> list
 
 
 def _check_model(registry: Registry, release: Release, name: str, version: int) -> None:
+    if name == HEARING:
+        registry.load_hearing(version)
+        return
     if name.startswith(f"{SENTIMENT}-"):
         if not registry.load_sentiment(name, version).wins:
             raise Refused(f"{name}@{version} does not beat the built-in scorer: label more messages and train again")

@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from features.messages.trained import KIND, SentimentModel
+from features.messages import trained
+from features.messages.hearing import model as hearing
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,10 @@ _TEXT = Flavour(
         *(f"training/{m}.py" for m in ("__init__", "model/__init__", "model/pyfunc_text")),
         *(f"features/{m}.py" for m in ("__init__", "messages/__init__", "messages/trained", "messages/judgement")),
         "features/messages/text.py",
+        *(
+            f"features/messages/hearing/{m}"
+            for m in ("__init__.py", "model.py", "grams.py", "concepts.py", "concepts.txt")
+        ),
         *(f"decisioning/{m}.py" for m in ("__init__", "errors", "facts/__init__", "facts/signals", "spec")),
     ),
     ("numpy", "pandas", "pydantic"),
@@ -48,8 +53,12 @@ _TEXT = Flavour(
 
 def flavour_of(files: Mapping[str, bytes]) -> Flavour:
     """Return the flavour of a model's files; raises Refused if they are not a model's."""
-    if json.loads(files.get("model.json", b"{}")).get("kind") == KIND:
-        SentimentModel.from_files(files)
+    kind = json.loads(files.get("model.json", b"{}")).get("kind")
+    if kind == trained.KIND:
+        trained.SentimentModel.from_files(files)
+        return _TEXT
+    if kind == hearing.KIND:
+        hearing.HearingModel.from_files(files)
         return _TEXT
     from training.model.model import PropensityModel  # noqa: PLC0415 - LightGBM with it, which takes seconds
 

@@ -63,6 +63,15 @@ class MessageFile:
     read: str
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledRows:
+    """The rows of a table that have a text and a label, and the number of all its rows."""
+
+    labelled: list[_Row]
+    count: int
+    table: OpenedTable
+
+
 def read_messages(file: Path, stated: Stated | None = None) -> MessageFile:
     """Return the messages of a table.
 
@@ -72,29 +81,40 @@ def read_messages(file: Path, stated: Stated | None = None) -> MessageFile:
 
     :raises Refused: a row is invalid (the message names row and column and repeats no value), or there are too few
     """
-    table, rows, faults = open_table(file, stated), 0, Faults()
+    rows = read_rows(file, CLASSES, stated)
     by_language: dict[Language | None, dict[str, str]] = {}
-    for number, row in _rows(table, faults):
-        _check(file.name, row, number, faults)
-        rows += 1
-        if not faults.count and (row["text"] or "").strip() and (row["label"] or "").strip():
-            labels = by_language.setdefault(cast(Language | None, row.get("language")), {})
-            labels.setdefault(row["text"], row["label"].strip().lower())
-    faults.raise_any()
+    for row in rows.labelled:
+        labels = by_language.setdefault(cast(Language | None, row.get("language")), {})
+        labels.setdefault(row["text"], row["label"].strip().lower())
     messages = [_labelled(file.name, language, labels) for language, labels in sorted(by_language.items(), key=str)]
     if not messages:
         raise Refused(f"{file.name} holds no message with a label")
-    return MessageFile(tuple(messages), rows, rows - sum(map(len, messages)), table.how)
+    return MessageFile(tuple(messages), rows.count, rows.count - sum(map(len, messages)), rows.table.how)
 
 
-def _check(file: str, row: _Row, number: int, faults: Faults) -> None:
+def read_rows(file: Path, labels: Sequence[str], stated: Stated | None = None) -> LabelledRows:
+    """Return the rows of a file that have a text and one of these labels.
+
+    :raises Refused: a row is invalid (the message names row and column and repeats no value)
+    """
+    table, rows, labelled, faults = open_table(file, stated), 0, [], Faults()
+    for number, row in _rows(table, faults):
+        _check(file.name, row, number, faults, labels)
+        rows += 1
+        if not faults.count and (row["text"] or "").strip() and (row["label"] or "").strip():
+            labelled.append(row)
+    faults.raise_any()
+    return LabelledRows(labelled, rows, table)
+
+
+def _check(file: str, row: _Row, number: int, faults: Faults, labels: Sequence[str]) -> None:
     """Add what is wrong with a row to the faults."""
     for column in _COLUMNS:
         value = row.get(column)
         if column in row and not (value is None or isinstance(value, str)):
             faults.add(file, column, [number], "must be a text")
-        elif column == "label" and value and value.strip() and value.strip().lower() not in CLASSES:
-            faults.add(file, column, [number], f"must be one of {', '.join(CLASSES)}")
+        elif column == "label" and value and value.strip() and value.strip().lower() not in labels:
+            faults.add(file, column, [number], f"must be one of {', '.join(labels)}")
         elif column == "language" and column in row and value not in LANGUAGES:
             faults.add(file, column, [number], f"must be one of {', '.join(LANGUAGES)}")
 

@@ -33,6 +33,7 @@ def test_the_fields_of_an_angry_message():
         "confidence": scored.confidence,
         "negative": -scored.polarity,
         "wants_person": False,
+        "needs_care": False,
         "complaint": True,
         "repetition": True,
         "shouting": False,

@@ -1,0 +1,170 @@
+"""What is heard in messages: by kind and language, on phrasings written before there was a model."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.messages.hearing.channels import channel_of
+from features.messages.hearing.model import KINDS, HearingModel, built_in
+from features.messages.scoring import score
+from features.messages.text import clean
+from tests.features.messages.hearing import HALVES, Phrasing, phrasings
+from training.learning.messages.hearing import fitted
+from training.rows.hearing_corpus import generate
+
+LANGUAGES = ("nl", "en")
+CARE = ("bereavement", "money", "danger", "violence")
+
+
+def plain(text: str) -> str:
+    return re.sub(r"[^\w]+", " ", text.lower()).strip()
+
+
+@pytest.fixture(scope="module")
+def judged() -> list[tuple[Phrasing, frozenset[str]]]:
+    """Return the phrasings with what is heard in each."""
+    return [(p, frozenset(built_in().heard(clean(p.text)))) for p in phrasings()]
+
+
+def is_of(phrasing: Phrasing, kind: str) -> bool:
+    return phrasing.label == kind if phrasing.kind == "request" else phrasing.kind == kind
+
+
+def shares(judged: list[tuple[Phrasing, frozenset[str]]], kind: str, language: str) -> tuple[float, float]:
+    """Return the share of the kind that is heard, and the share of ordinary messages in which it is heard."""
+    spoken = [(p, heard) for p, heard in judged if p.language == language]
+    hits = [kind in heard for p, heard in spoken if is_of(p, kind)]
+    alarms = [kind in heard for p, heard in spoken if p.kind == "ordinary"]
+    return float(np.mean(hits)), float(np.mean(alarms))
+
+
+def test_the_phrasings_are_as_many_as_they_have_to_be() -> None:
+    counts = {kind: sum(p.kind == kind for p in phrasings()) for kind in {p.kind for p in phrasings()}}
+    assert counts["wish"] >= 300
+    assert counts["objection"] >= 150
+    assert all(counts[kind] >= 100 for kind in ("request", "complaint", *CARE))
+    assert counts["ordinary"] >= 1_490
+    halves = {(p.kind, p.language, p.family): p.half for p in phrasings()}
+    assert all((p.kind, p.language, p.family) in halves and p.half in HALVES for p in phrasings())
+
+
+@pytest.mark.promise("messages.heard")
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    ("kind", "least", "most"), [("wish", 0.9, 0.02), ("objection", 0.9, 0.01), ("danger", 0.8, 0.02)]
+)
+def test_what_must_be_heard_is_heard(judged, kind, language, least, most) -> None:
+    heard, false_alarms = shares(judged, kind, language)
+    assert heard >= least
+    assert false_alarms <= most
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("wish", "objection", "danger")])
+def test_other_kinds_are_heard(judged, kind, language) -> None:
+    heard, false_alarms = shares(judged, kind, language)
+    assert heard >= 0.8
+    assert false_alarms <= 0.02
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Graag persoonlijk contact",
+        "ik heb geen zin meer in deze bot",
+        "speak to a manger now",
+        "It might be easier if I explained this over the phone",
+    ],
+)
+def test_what_the_patterns_missed_is_heard(text) -> None:
+    assert "wish" in score(text).heard
+
+
+def test_an_objection_is_no_wish_for_a_person() -> None:
+    heard = score("Bel me alstublieft niet meer").heard
+    assert "objection" in heard
+    assert "wish" not in heard
+
+
+@pytest.mark.parametrize(
+    ("text", "channel"),
+    [
+        ("Bel me alstublieft niet meer", "phone"),
+        ("stop emailing me", "email"),
+        ("Geen sms'jes meer sturen graag", "sms"),
+        ("no more junk mail through my letterbox, leaflets", "all"),
+        ("Stop sending me leaflets in the post", "post"),
+        ("Ik wil helemaal geen reclame meer", "all"),
+        ("I don't want push messages about deals", "app"),
+    ],
+)
+def test_the_channel_of_an_objection(text, channel) -> None:
+    assert channel_of(clean(text)) == channel
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ich möchte bitte mit einem Menschen sprechen, das ist mir wichtig",
+        "Je voudrais parler à une personne s'il vous plaît, pas à un robot",
+        "Quiero hablar con una persona por favor, no con un robot",
+        "Vorrei parlare con una persona, non con un robot, grazie",
+        "أريد التحدث إلى شخص",
+        "Хочу поговорить с человеком",
+    ],
+)
+def test_nothing_is_heard_in_another_language(text) -> None:
+    assert not score(text).heard
+
+
+def test_a_wish_within_a_long_message_is_heard() -> None:
+    long = next(p.text for p in phrasings() if p.family == "lang" and p.kind == "ordinary")
+    assert "wish" not in score(long).heard
+    assert "wish" in score(f"{long} Ik wil graag iemand van u aan de telefoon. {long}").heard
+
+
+def test_a_saved_model_hears_the_same() -> None:
+    model = built_in()
+    again = HearingModel.from_files(model.files())
+    texts = [clean(p.text) for p in phrasings()[:50]]
+    assert [again.probabilities(text) for text in texts] == [model.probabilities(text) for text in texts]
+    assert sum(map(len, model.files().values())) < 1_000_000
+
+
+@pytest.mark.long
+def test_the_model_that_comes_with_the_product_is_what_training_makes() -> None:
+    again, model = fitted(generate()), built_in()
+    texts = [clean(p.text) for p in phrasings()]
+    assert np.mean([again.heard(text).keys() == model.heard(text).keys() for text in texts]) > 0.99
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("kind", ["wish", "objection", "danger"])
+def test_phrasings_that_training_does_not_make_word_for_word_are_heard(judged, kind, language) -> None:
+    learned = {plain(example.text) for example in generate()}
+    apart = [(p, heard) for p, heard in judged if plain(p.text) not in learned or p.kind == "ordinary"]
+    assert shares(apart, kind, language)[0] >= (0.75 if kind == "danger" else 0.9)
+
+
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.long)])
+def test_public_messages_are_ordinary(airline, restaurants, every) -> None:
+    """Restaurants' guests ask for nobody. Travellers do, so theirs are disagreements to look at, not errors."""
+    for texts, most in (
+        (restaurants["nl"]["text"], 0.03),
+        (restaurants["en"]["text"], 0.03),
+        (pd.read_parquet(airline)["text"], 0.12),
+    ):
+        heard = [built_in().heard(clean(str(text))) for text in texts[:: 6 * every if most > 0.1 else every]]
+        assert np.mean(["wish" in one for one in heard]) <= most
+        assert np.mean(["objection" in one or "danger" in one for one in heard]) <= most
+
+
+@pytest.mark.promise("messages.own-hearing")
+def test_own_messages_teach_more_to_hear() -> None:
+    own = {f"{text} {at}": "wish" for text in ("zorp me the quavely", "quavely zorp now") for at in "abcdefghij"}
+    model = fitted(generate(per_family=1), own)
+    assert "wish" in model.heard("get me the quavely zorp")
+    assert "wish" not in built_in().heard("get me the quavely zorp")

@@ -1,0 +1,86 @@
+"""What is heard in messages over HTTP, and a model of a company's own messages that hears."""
+
+import json
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from pydantic_core import from_json
+from sqlalchemy import select
+
+import brain
+from features.ledger.tables import SIGNALS
+from serving.brain import releasing
+from serving.brain.runtime import Brain
+from serving.settings import Workspace
+from tests.serving.workspaces import Client, signal, small_workspace
+from training.learning.messages import hearing
+
+FIELDS = """fields: [{name: wants_person, dtype: bool, tags: [request]},
+      {name: needs_care, dtype: bool, tags: [request]},
+      {name: data_request, dtype: enum, values: [access, erasure], tags: [request]},
+      {name: objection, dtype: enum, values: [all, phone, email, sms, post, app], tags: [request]}, {name: sentiment,"""
+JARGON = ("zorp me the quavely", "i need a quavely zorp", "quavely zorp now", "get the quavely zorped")
+
+
+@pytest.fixture
+def workspace(tmp_path: Any) -> Workspace:
+    workspace = small_workspace(tmp_path / "hearing")
+    features = workspace.root / "catalogue" / "features.yaml"
+    features.write_text(features.read_text().replace("fields: [{name: sentiment,", FIELDS))
+    releasing.release(workspace, "test")
+    return workspace
+
+
+@pytest.fixture
+def client(workspace: Workspace) -> Any:
+    served = Brain(workspace)
+    yield Client(served)
+    served.close()
+
+
+def recorded(client: Client, text: str) -> dict[str, Any]:
+    """Return the recorded fields of a message."""
+    assert client("POST", "/v1/signals", signal("message", "customer:c-9", text=text))[1]["accepted"] == 1
+    latest = select(SIGNALS.c.body).order_by(SIGNALS.c.seq.desc()).limit(1)
+    return dict(from_json(client.brain.ledger.select(latest, {})[0].body))
+
+
+@pytest.mark.promise("messages.heard")
+def test_what_is_heard_is_recorded(client) -> None:
+    assert recorded(client, "It might be easier if I explained this over the phone")["wants_person"] is True
+    objection = recorded(client, "Bel me alstublieft niet meer")
+    assert (objection["wants_person"], objection["objection"]) == (False, "phone")
+    assert recorded(client, "Graag een kopie van al mijn gegevens")["data_request"] == "access"
+    care = recorded(client, "Mijn man is vorige week overleden")
+    assert care["needs_care"] is True
+    assert "bereavement" not in json.dumps(care), "which need it is, is not recorded"
+
+
+@pytest.mark.long
+@pytest.mark.promise("messages.own-hearing")
+def test_own_messages_teach_more_to_hear(client, workspace, tmp_path, monkeypatch) -> None:
+    assert recorded(client, JARGON[0])["wants_person"] is False
+    few = hearing.generate(per_family=2)
+    monkeypatch.setattr(hearing, "generate", lambda **_: few)  # the whole corpus takes half a minute
+    file = tmp_path / "messages.jsonl"
+    rows = [{"text": f"{text} {at}", "label": "wish"} for text in JARGON for at in "abcdefgh"]
+    rows += [{"text": f"the zorp is fine {at}", "label": "ordinary"} for at in range(20)]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    command = ["train", "messages", "--data", str(file), "--json", "--workspace", str(workspace.root)]
+    result = CliRunner().invoke(brain.main, command)
+    answer = json.loads(result.stdout)
+    assert (result.exit_code, answer["model"], answer["serves"]) == (0, "hearing@1", True), answer
+    assert answer["heard"] > 0.8
+    client.brain.refresh_model()
+    assert recorded(client, JARGON[0])["wants_person"] is True
+
+
+def test_labels_that_are_no_kind_are_refused_without_their_values(workspace, tmp_path) -> None:
+    file = tmp_path / "messages.csv"
+    file.write_text("text,label\nhi,Jansen\n")
+    command = ["train", "messages", "--data", str(file), "--json", "--workspace", str(workspace.root)]
+    result = CliRunner().invoke(brain.main, command)
+    assert result.exit_code == 1
+    assert "row 2, column label: must be one of wish, objection" in result.stdout
+    assert "Jansen" not in result.stdout
