@@ -28,7 +28,12 @@ def result_sections(report: Report) -> list[Section]:
     goals, channels = (_results(report[part], one) for part, one in (("goals", "issue"), ("channels", "channel")))
     return [
         Section("goals", "By goal", _of(report["goals"], "goal"), goals),
-        Section("actions", "By action", (report["actions_said"],), _results(report["actions"], "action")),
+        Section(
+            "actions",
+            "By action",
+            (report["actions_said"],) if report["actions"] else (),
+            _results(report["actions"], "action"),
+        ),
         Section("imported", "Imported contacts", _of_imported(report), _imported(report.get("imported") or [])),
         Section("channels", "By channel", _of(report["channels"], "channel"), (*channels, *_silence(report))),
         Section("annoyed", "What annoys", _annoys(report), _annoyance(report["annoyed"])),
@@ -170,4 +175,4 @@ def _effort(report: Report) -> list[str]:
     if effort["contacts"]:
         counted = f"{plural(effort['contacts'], 'contact')} of {plural(effort['customers'], 'customer')} with people"
         said.insert(0, f"Counted were {counted}, in {effort['days']} days.")
-    return [*said, report["rises_said"]]
+    return [*said, report["rises_said"]] if report["actions"] else said
