@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.benchmarks.claims import fairness, forgetting, held_out, stability
+from tests.benchmarks.claims import fairness, forgetting, guards, held_out, stability
 from tests.benchmarks.claims.returning import as_strangers, rows_of
 from training.evaluation.metrics import auc, wilson
 from training.fitting.folds import stratified_folds
@@ -13,6 +13,7 @@ from training.fitting.frozen import single_action_model
 from training.fitting.predict import propensities
 from training.fitting.propensity import Recipe, fit
 from training.fitting.tuning import tune
+from training.learning.evidence import FAIR_RATIO
 from training.learning.fairness import Tally, group_guards
 from training.model.calibration import IDENTITY, choose
 from training.model.frame import TrainingSet, mean_error
@@ -142,6 +143,22 @@ def test_the_interval_of_a_rate_and_of_an_auc_is_over_customers(regulars: Traini
         assert by_customer["high"] - by_customer["low"] > 2.0 * (by_row["high"] - by_row["low"])
     none = rate_figure(np.zeros(len(regulars), dtype=bool), regulars.unit)
     assert none["high"] == pytest.approx(wilson(0, 120)[1]), "no customer of 120, and not no row of 6,000"
+
+
+@pytest.mark.promise("learning.customers")
+def test_what_a_card_tells_of_held_out_rows_holds_where_customers_come_often() -> None:
+    told = [held_out.calibrated(seed, "customers x 50") for seed in range(12)]
+    assert sum(t.covered is True for t in told) >= 10
+    by_row = [held_out.calibrated(seed, "customers x 50", clustered=False) for seed in range(12)]
+    assert sum(t.covered is True for t in by_row) <= 9, "what was told before"
+    ranked = [held_out.ranking(seed, "customers x 50", 0.7, rows=10_000) for seed in range(3)]
+    assert [(t.covered, t.found) for t in ranked] == [(True, True)] * 3
+
+
+@pytest.mark.promise("trials.no-harm-by-chance")
+def test_predictions_at_the_limit_are_not_called_off_because_some_customers_buy_often() -> None:
+    assert not guards.calibration(0, FAIR_RATIO[1], 500, 25).false_claim
+    assert guards.calibration(0, 2.0, 500, 25).found
 
 
 @pytest.mark.promise("learning.alarms")
