@@ -365,6 +365,7 @@ def contents(root: Path) -> dict[str, bytes]:
         (gzip.compress(b"{}\n"), "rows of signals.jsonl were refused: row 1: "),
         (gzip.compress(b"{}\n" * 9)[:-9], "signals.jsonl is a damaged gzip file"),
     ],
+    ids=["picture", "rows", "packed rows", "cut"],
 )
 def test_a_file_that_holds_no_signal_fails(shop: Path, content: bytes, message: str) -> None:
     file = shop / "signals.jsonl"
