@@ -116,6 +116,7 @@ def build_app(brain: Brain) -> FastAPI:
         title="Central brain",
         version="1",
         lifespan=lifespan,
+        servers=[{"url": http.root_path or "/"}],
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,

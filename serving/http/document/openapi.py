@@ -122,8 +122,8 @@ def _examples(about: Operation) -> Document:
 
 def _describe_key(operation: Document, route: str) -> None:
     scopes = TABLE.routes.get(route)
+    operation["security"] = [] if scopes is None else [{"key": []}]
     if scopes is not None:
-        operation["security"] = [{"key": []}]
         operation["description"] = f"{operation.get('description', '')}\n\nScopes: {', '.join((*scopes, ADMIN))}."
 
 
@@ -131,7 +131,7 @@ def _describe_problems(operation: Document) -> None:
     """Name every status that a request may be answered with, each a problem document; generators know no `default`."""
     responses = operation["responses"]
     responses.pop("default", None)
-    keyed, with_body = "security" in operation, "requestBody" in operation
+    keyed, with_body = bool(operation["security"]), "requestBody" in operation
     for kind in (*_ALWAYS, *(_WITH_KEY if keyed else ()), *(_WITH_BODY if with_body else ())):
         responses.setdefault(str(kind.status), {"description": kind.title})
     for status, response in responses.items():
@@ -144,6 +144,7 @@ def _webhook() -> Document:
     headers = ("webhook-id", "webhook-timestamp", "webhook-signature")
     return {
         "operationId": "receive_moment",
+        "security": [],
         "tags": ["Moments"],
         "summary": "Receive the decision that a moment opened",
         "description": "Sent to the routes of `moments` in the catalogue, signed as Standard Webhooks has it; "
