@@ -162,8 +162,7 @@ class Interruption:
         raise KeyboardInterrupt
 
     def _watch(self, reading: int) -> None:
-        heard = select.select([reading], [], [], SHOW_WORK_S)[0]
-        if not heard and self.says not in (None, RUN_IT_AGAIN) and sys.stderr.isatty():
+        if not _readable(reading, SHOW_WORK_S) and self.says not in (None, RUN_IT_AGAIN) and sys.stderr.isatty():
             click.echo("working; Ctrl-C stops it", err=True)
         while (received := _received(reading)) and signal.SIGINT not in received:
             pass
@@ -186,8 +185,15 @@ STOP = Interruption()
 
 def _received(reading: int) -> bytes:
     """Wait for signals, and return their numbers; nothing once the command is over."""
-    select.select([reading], [], [])
+    _readable(reading)
     return os.read(reading, 64)
+
+
+def _readable(reading: int, within_s: float | None = None) -> bool:
+    """Wait until a descriptor of any number can be read (select() takes those below 1,024), or for so long at most."""
+    poll = select.poll()
+    poll.register(reading, select.POLLIN)
+    return bool(poll.poll(None if within_s is None else within_s * 1000))
 
 
 def command(

@@ -17,7 +17,7 @@ from features.threads import LOG
 from serving.access.doors import Access
 from serving.access.events import SecurityEvents
 from serving.access.people.sign_in import SignIn
-from serving.brain import explaining
+from serving.brain import explaining, releasing
 from serving.brain.repeats import Repeats
 from serving.brain.runtime import Brain
 from serving.customers import erasing, exporting, items, looking, recording
@@ -39,6 +39,7 @@ COMPUTING = (
     (exporting, ("export",)),
     (looking, ("shown", "listed")),
     (erasing, ("_remove",)),
+    (releasing, ("propose",)),
     (routes, ("generate_latest",)),
 )
 """What may take longer than a millisecond."""
@@ -116,6 +117,7 @@ def requests(client: Client) -> dict[str, list[tuple[str, str, Any]]]:
         "GET /problems/{name}": [("GET", "/problems/busy", None)],
         "GET /metrics": [("GET", "/metrics", None)],
         "GET /v1/security-events": [("GET", "/v1/security-events", None)],
+        "POST /v1/releases": [("POST", "/v1/releases", {"files": {"catalogue/actions.yaml": "[]"}})],
         "POST /v1/approvals": [("POST", "/v1/approvals", {"hash": "sha256:0"})],
         "GET /v1/actions": [("GET", "/v1/actions", None)],
         "GET /v1/channels": [("GET", "/v1/channels", None)],
@@ -128,6 +130,7 @@ def requests(client: Client) -> dict[str, list[tuple[str, str, Any]]]:
         "GET /sign-in/provider": [("GET", "/sign-in/provider", None)],
         "GET /sign-in/callback": [("GET", "/sign-in/callback?state=none&code=none", None)],
         "POST /sign-out": [("POST", "/sign-out", b"")],
+        "GET /sign-out": [("GET", "/sign-out", None)],
         "GET /static/{name}": [("GET", "/static/none", None)],
         "GET /docs": [("GET", "/docs", None)],
         "HEAD /docs": [("HEAD", "/docs", None)],

@@ -90,7 +90,10 @@ def test_a_taken_port_names_the_program_and_its_process() -> None:
     port = free_port()
     other = program(LOOPBACK, port)
     try:
-        with pytest.raises(Refused, match=rf"port {port} on .* \(python\S*, process {other.pid}\); stop it, or set"):
+        with pytest.raises(
+            Refused,
+            match=rf"port {port} on .* \(python\S*, process {other.pid}\); stop it, or take another one with --port",
+        ):
             check_free(LOOPBACK, port)
     finally:
         end(other)
