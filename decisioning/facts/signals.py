@@ -16,6 +16,22 @@ FieldDtype = Literal["string", "enum", "int", "float", "bool"]
 Compute = Literal["count", "sum", "distinct", "last", "intensity", "seconds_since", "session_events", "session_seconds"]
 REQUEST_FIELDS = ("wants_person", "complaint", "repetition", "objection", "data_request", "needs_care")
 """Fields of a scored message that hold what the customer asks for; they are tagged `request`, and no emotion."""
+MOOD_FIELDS = (
+    "sentiment",
+    "level",
+    "confidence",
+    "negative",
+    "shouting",
+    "capitals",
+    "punctuation",
+    "turn",
+    "change",
+    "slope",
+    "lowest",
+)
+"""Fields of a scored message that hold how the customer feels; they are tagged `emotion`."""
+MESSAGE_TYPES = ("message", "call")
+"""Types whose data is scored when it comes in, if they declare a field for the sentiment."""
 MAX_CHARACTERS = 4_000
 """The longest text in a field of a signal."""
 MAX_NUMBER = 10**15
@@ -105,6 +121,11 @@ class SignalType(Strict):
     def field_names(self) -> frozenset[str]:
         """The names of the fields."""
         return frozenset(field.name for field in self.fields)
+
+    @property
+    def is_message(self) -> bool:
+        """Whether its events are messages, which are scored when they come in."""
+        return self.id in MESSAGE_TYPES and "sentiment" in self.field_names
 
 
 class SignalFeature(Strict):

@@ -13,7 +13,7 @@ from pydantic_core import to_json
 from sqlalchemy import Connection
 
 from decisioning.errors import Erased, RequestError, ToldOfAnother
-from decisioning.facts.signals import SignalField, SignalType
+from decisioning.facts.signals import MESSAGE_TYPES, SignalField, SignalType
 from decisioning.strict_json import read_json
 from features.ledger import now_us
 from features.messages.event import message_fields
@@ -32,8 +32,6 @@ from training.model.background import in_slices
 MAX_SIGNALS = 1_000
 _MAX_CONTAINERS: Final = 50_000
 """Objects and arrays of a body. Nothing else runs while they are made, and a million would take a second."""
-MESSAGES = ("message", "call")
-"""Types whose data is scored when it arrives, if they declare a field for the sentiment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +112,9 @@ def _validated(
 
 def _valid(brain: Brain, snapshot: Snapshot, index: int, raw: Any, at_us: int) -> ValidSignal:
     """Return the event, scored if it is a message; raises RequestError if it is not valid."""
-    if isinstance(raw, Mapping) and raw.get("type") in MESSAGES:
+    if isinstance(raw, Mapping) and raw.get("type") in MESSAGE_TYPES:
         declared = snapshot.release.signals.get(str(raw["type"]))
-        if declared is not None and any(field.name == "sentiment" for field in declared.fields):
+        if declared is not None and declared.is_message:
             scored = {**raw, "data": _scored(brain, snapshot, declared, raw, at_us)}
             event = snapshot.intake.event(scored, at_us)._replace(content=_content(brain, raw.get("data")))
             return ValidSignal(index, event, snapshot.intake.subject(raw.get("subject")))

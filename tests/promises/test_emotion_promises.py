@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from decisioning.catalogue.wording import claims, pretended_feeling
 from decisioning.errors import RequestError
 from decisioning.facts.forms import Ask, Known
-from features.messages.event import message_fields
+from decisioning.facts.signals import MOOD_FIELDS, REQUEST_FIELDS
+from features.messages.event import FIELDS, message_fields
 from tests import strategies as world
 from tests.examples import examples
 from tests.promises.larger_world import (
@@ -97,6 +98,31 @@ def test_a_request_reaches_no_model_and_no_counterfactual() -> None:
         assert not feature.learnable
         assert not feature.may_sell
         assert feature.why_not_changeable == "tagged `request`"
+
+
+SCORED = """signals: [{{id: call, retention_days: 1, fields: [
+  {{name: sentiment, dtype: float{}}}, {{name: {}, dtype: {}{}}}]}}]"""
+
+
+@pytest.mark.promise("requests.never-sell")
+@pytest.mark.parametrize("name", REQUEST_FIELDS)
+def test_what_is_heard_in_messages_is_refused_without_its_tag(name: str) -> None:
+    """Features have the tags of the fields that they read, so an untagged field would reach models and sales."""
+    mood = ", tags: [emotion]"
+    untagged = check_errors(SCORED.format(mood, name, "bool", ""))
+    assert f"`{name}` says what the customer asks for, and is not tagged `request`" in untagged
+    for tag in ("request", "emotion"):
+        assert not check_errors(SCORED.format(mood, name, "bool", f", tags: [{tag}]"))
+
+
+@pytest.mark.promise("emotion.never-sells")
+def test_the_mood_of_messages_is_refused_without_its_tag() -> None:
+    assert tuple(f.name for f in FIELDS if "emotion" in f.tags and f.dtype != "string") == MOOD_FIELDS
+    for name in MOOD_FIELDS[1:]:
+        untagged = check_errors(SCORED.format("", name, "float", ""))
+        assert "`sentiment` says how the customer feels, and is not tagged `emotion`" in untagged
+        assert f"`{name}` says how the customer feels, and is not tagged `emotion`" in untagged
+    assert not check_errors(SCORED.format("", "level", "int", "").replace("sentiment", "seconds"))  # no message
 
 
 @pytest.mark.promise("emotion.voice-and-face")

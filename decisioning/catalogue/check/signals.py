@@ -10,6 +10,7 @@ from decisioning.catalogue.source import Path, shorten
 from decisioning.errors import Mistake
 from decisioning.facts.schema import Dtype, Feature
 from decisioning.facts.signals import (
+    MOOD_FIELDS,
     REQUEST_FIELDS,
     Compute,
     FieldDtype,
@@ -42,6 +43,7 @@ def signal_problems(draft: Draft) -> Iterator[Mistake]:
     """Yield every mistake in signal types, and in how features are computed from them."""
     for item in draft.signals:
         yield from _fields(item)
+        yield from _message_tags(item)
         yield from _retention(item, draft)
     types = {item.spec.id: item.spec for item in draft.signals}
     for feature in draft.features:
@@ -78,6 +80,18 @@ def _fields(item: Item[SignalType]) -> Iterator[Mistake]:
             yield item.problem(("fields", i, "name"), message, "remove one of them, or give it another name")
         seen.add(field.name)
         yield from value_problems(item, ("fields", i), field)
+
+
+def _message_tags(item: Item[SignalType]) -> Iterator[Mistake]:
+    """Yield fields of scored messages without the tag that keeps what is computed from them from models and sales."""
+    for i, field in enumerate(item.spec.fields if item.spec.is_message else ()):
+        tags = {*item.spec.tags, *field.tags}
+        if field.name in REQUEST_FIELDS and tags.isdisjoint(("request", "emotion")):
+            message = f"`{field.name}` says what the customer asks for, and is not tagged `request`"
+            yield item.problem(("fields", i, "name"), message, "write `tags: [request]`")
+        elif field.name in MOOD_FIELDS and "emotion" not in tags:
+            message = f"`{field.name}` says how the customer feels, and is not tagged `emotion`"
+            yield item.problem(("fields", i, "name"), message, "write `tags: [emotion]`")
 
 
 def _retention(item: Item[SignalType], draft: Draft) -> Iterator[Mistake]:
