@@ -7,7 +7,6 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from decisioning.catalogue.check.words import hint
 from decisioning.times import FUTURE_TIME, TOLERANCE_US, microseconds
 from features.importing.mapping import Chance, Choice, FeatureColumn, OutcomeColumn, When
 from features.importing.opening import OpenedTable
@@ -255,8 +254,7 @@ class CellReader:
 
 def lacking(table: OpenedTable, column: str) -> str:
     """Return that a table has no such column, which it has, and how it was read."""
-    near = hint(column, table.columns) or f"its columns are {', '.join(table.columns[:20])}"
-    return f"{table.path.name} has no column `{column}`: {near} ({table.how})"
+    return f"{table.path.name} has no column `{column}`: {table.instead_of(column)} ({table.how})"
 
 
 def _at_rows(times: Sequence[tuple[int | None, bool]], indices: pa.Array) -> tuple[pa.Array, pa.Array]:

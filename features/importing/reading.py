@@ -159,9 +159,8 @@ def unknown_columns(file: YamlNode, table: "OpenedTable") -> Iterator[Mistake]:
     """
     for node in _naming_columns(file):
         if node.value not in (*table.columns, BLANK):
-            has = f"its columns are {', '.join(table.columns[:30])}"
             message = f"{table.path.name} has no column `{node.value}` ({table.how})"
-            yield node.problem(message, hint(str(node.value), table.columns) or has)
+            yield node.problem(message, table.instead_of(str(node.value)))
 
 
 def _naming_columns(file: YamlNode) -> Iterator[YamlNode]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from decisioning.errors import Refused
-from features.importing.cells import CellReader
+from features.importing.cells import CellReader, lacking
 from features.importing.opening import open_table
 from features.importing.tables import Faults
 from serving.customers import exported_files
@@ -38,9 +38,10 @@ def write_scores_of(
 def _ids(path: Path) -> list[str]:
     """Return the different ids of a table, in its order; raises Refused for cells that are none."""
     faults, ids = Faults(), dict[str, None]()
-    for sheet, _, _ in open_table(path).parts(faults):
-        if _CUSTOMER not in sheet.columns:
-            raise Refused(f"{path.name} has no column `{_CUSTOMER}`: its columns are {', '.join(sheet.columns[:20])}")
+    table = open_table(path)
+    if _CUSTOMER not in table.columns:
+        raise Refused(lacking(table, _CUSTOMER))
+    for sheet, _, _ in table.parts(faults):
         cells = CellReader(sheet, faults, ("",), ZoneInfo("UTC"), 0).ids(_CUSTOMER)
         ids |= dict.fromkeys(cells.drop_null().to_pylist())
     faults.raise_any("no score was written")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decisioning.catalogue.files import Catalogue, load
-from decisioning.errors import ConfigError
+from decisioning.errors import ConfigError, Refused
 from decisioning.facts.schema import Feature, Value
 from decisioning.records.wording_2 import DirectedWords
 from features.importing import catalogue_files, make_plan, open_mapping
@@ -68,6 +68,14 @@ def test_a_log_of_impressions_needs_few_lines_of_a_person(shown: tuple[str, Cata
     assert plan.counts[0].impossible == 1
     assert {f.name for f in catalogue.features} >= {"visits", "membership"}
     assert "# left out: position: rows of one customer and time differ in it" in shown[0]
+
+
+def test_a_refused_column_is_told_without_what_is_in_its_cells(tmp_path: Path) -> None:
+    rows = [f"{n},{'yes' if n % 2 else 'no'}" for n in range(70_001, 70_151)]
+    (tmp_path / "a.csv").write_text("\n".join(["customer_id,clicked", *rows]))
+    with pytest.raises(Refused, match="holds 150 different texts") as refused:
+        drafted(tmp_path, tmp_path / "a.csv", outcome="customer_id")
+    assert "70" not in str(refused.value)
 
 
 @pytest.mark.promise("imports.draft")

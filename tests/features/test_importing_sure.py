@@ -20,6 +20,7 @@ from features.importing.opening import open_table
 from features.importing.tables import Faults, Sheet, rows_of
 from features.importing.tables.ids import misfit_ids
 from features.importing.tables.numbers import parsed_numbers, typed_numbers
+from tests.features.drafting_help import drafted
 from tests.features.importing_help import CONSENTS, CUSTOMERS, FILES, MAILINGS, NOW_US, SHOP, ImportWorkspace, planned
 
 NO_FEATURES = FeatureSchema(())
@@ -90,6 +91,20 @@ def test_what_a_spreadsheet_made_of_an_id_is_refused_by_row_and_reason(tmp_path:
     (tmp_path / "ids.csv").write_text(f"customer_id,x\nc-1,1\n{cell},1\n")
     with pytest.raises(Refused, match=f"^nothing: 1 cell is wrong\nids.csv: row 3, column customer_id: {reason}"):
         read_requests(open_table(tmp_path / "ids.csv"), NO_FEATURES, "nothing")
+
+
+def test_a_file_without_a_header_is_refused_without_what_is_in_its_first_row(tmp_path: Path) -> None:
+    (tmp_path / "ids.csv").write_text("70001,Jansen,home\n70002,Smit,home\n")
+    (tmp_path / "twice.csv").write_text("70001,70001\n70002,70003\n")
+    with pytest.raises(Refused, match=r"has no column `customer_id`: its columns are \(not shown") as lacking:
+        read_requests(open_table(tmp_path / "ids.csv"), NO_FEATURES, "nothing")
+    with pytest.raises(Refused, match="no file has a column `bought`") as unnamed:
+        drafted(tmp_path, tmp_path / "ids.csv", outcome="bought")
+    with pytest.raises(Refused, match="has two columns called") as repeated:
+        open_table(tmp_path / "twice.csv")
+    for refused in (lacking, unnamed, repeated):
+        assert "Jansen" not in str(refused.value)
+        assert "70001" not in str(refused.value)
 
 
 ODD = st.text('09.,eE+aNuL/\\:="é ', max_size=8) | st.sampled_from(sorted(ABSENT))

@@ -9,6 +9,7 @@ import numpy as np
 
 from decisioning.errors import Refused
 from decisioning.hashes import content_id
+from features.importing.cells import lacking
 from features.importing.opening import OpenedTable, Stated, open_table
 from features.importing.tables import Faults
 from features.messages.language import LANGUAGES, Language, detect
@@ -122,9 +123,7 @@ def _check(file: str, row: _Row, number: int, faults: Faults, labels: Sequence[s
 def _rows(table: OpenedTable, faults: Faults) -> Iterator[tuple[int, _Row]]:
     """Yield the number of each row in the file, and the row."""
     if missing := sorted(set(_REQUIRED) - set(table.columns)):
-        columns = ", ".join(table.columns[:20])
-        name = table.path.name
-        raise Refused(f"{name} has no column {missing[0]}: rename the one that holds it (there are {columns})")
+        raise Refused(lacking(table, missing[0]))
     names = [name for name in _COLUMNS if name in table.columns]
     for sheet, _, _ in table.parts(faults):
         numbers = sheet.row_numbers(range(len(sheet)))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from decisioning.errors import Refused
 from features.importing.drafting import names
 from features.importing.drafting.actions import action_ids, action_lines
 from features.importing.drafting.channels import ChannelGuess, channel_lines, channels_of
@@ -14,6 +15,7 @@ from features.importing.drafting.reasons import Language, because, language_of
 from features.importing.drafting.roles import Roles, roles_of
 from features.importing.drafting.text import blank, folded, guess, item, line
 from features.importing.opening import OpenedTable, Stated, open_table
+from features.importing.opening.separators import shown
 from features.importing.reading import BLANK
 from features.importing.tables.marks import Decimal
 
@@ -74,6 +76,7 @@ def draft_mapping(
     files: list[_File] = []
     for path in paths:
         files.append(_file(path, [f.id for f in files], now_us, outcome, event, stated))
+    _refuse_unknown(files, outcome, event)
     language = language_of([c for f in files for c in f.columns])
     lines = [*_head(name, files), *_catalogue(files, language), *_assertions(files), *_files(files, folder, language)]
     text = "\n".join(lines) + "\n"
@@ -87,11 +90,17 @@ def _file(
 ) -> _File:
     table, decimal = _opened(path, stated or Stated())
     columns = columns_of(table, now_us)
-    has = {c.name for c in columns}
-    roles = roles_of(columns, outcome if outcome in has else None, event if event in has else None)
+    roles = roles_of(columns, outcome, event)
     id_ = names.slug(path.name.partition(".")[0], "file")
     id_ = id_ if id_ not in used else f"{id_}-{len(used) + 1}"
     return _File(id_, path, table.how, decimal, columns, roles, channels_of(path.name, columns, roles))
+
+
+def _refuse_unknown(files: Sequence[_File], *stated: str | None) -> None:
+    """Raise Refused for a column that a person stated and no file has."""
+    columns = [c.name for f in files for c in f.columns]
+    if unknown := [name for name in stated if name is not None and name not in columns]:
+        raise Refused(f"no file has a column `{unknown[0]}`: the columns are {shown(', '.join(columns))}")
 
 
 def _opened(path: Path, stated: Stated) -> tuple[OpenedTable, Decimal | None]:

@@ -49,9 +49,9 @@ def roles_of(columns: Sequence[Column], outcome: str | None = None, event: str |
     :param event: the column with what customers did by themselves, where a person says so
     """
     pick = _Picker(columns)
-    stated = pick.named(outcome or event)
+    follows, happens = pick.named(outcome), pick.named(event)
     action = pick(lambda c: names.is_action(c.name) and _is_choice(c))
-    outcomes, story = _outcomes(columns, stated, event is not None, action is not None)
+    outcomes, story = _outcomes(columns, follows or happens, follows is None, action is not None)
     pick.used.update(c.name for c in outcomes)
     subject = pick(lambda c: names.is_subject(c.name) and c.holds_ids and c.kind not in ("float", "time"))
     account = pick(lambda c: names.is_account(c.name) and c.holds_ids)
@@ -106,15 +106,13 @@ class _Picker:
         return column
 
     def named(self, name: str | None) -> Column | None:
-        """Return the column of a name that a person gave. Raises Refused if there is none, or it says nothing."""
-        if name is None:
-            return None
+        """Return the column of a name that a person gave, if there is one. Raises Refused if it says nothing."""
         column = next((c for c in self._columns if c.name == name), None)
         if column is None:
-            has = ", ".join(c.name for c in self._columns[:30])
-            raise Refused(f"no file has a column `{name}`: the columns are {has}")
+            return None
         if not column.values or column.distinct > MAX_VALUES:
-            raise Refused(f"column `{name}` says of no row whether something happened: {column.evidence}")
+            kinds = f"it holds {column.distinct:,} different texts, and at most {MAX_VALUES} can say so"
+            raise Refused(f"column `{name}` says of no row whether something happened: {kinds}")
         return column
 
     def rest(self) -> list[Column]:

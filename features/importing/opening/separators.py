@@ -17,6 +17,7 @@ _STATING: Final = re.compile(r'"?sep=([^"\r\n])"?[;,\t]*(?:\r\n|\r|\n|$)', re.IG
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 _NOTHING: Final = ' \t",;|'
 """The characters of a line that holds only separators."""
+NOT_SHOWN: Final = "(not shown, as the first row holds data, and not only names of columns)"
 _LONGEST_SHOWN: Final = 120
 _DATA: Final = re.compile(r"@|^[+-]?\d+([.,/: -]\d+)*$")
 
@@ -87,9 +88,9 @@ def _uncertain(name: str, text: str, candidates: list[str]) -> str:
 
 
 def shown(line: str) -> str:
-    """Return the first line for a message, unless it holds data of a customer in place of names of columns."""
+    """Return a first line, or names of columns from it, for a message, unless there is data of a customer in it."""
     if any(_DATA.search(cell.strip(' "')) for cell in re.split(r"[,;\t|]", line)):
-        return "(it holds data, and not only names of columns, so it is not shown)"
+        return NOT_SHOWN
     return line if len(line) <= _LONGEST_SHOWN else f"{line[:_LONGEST_SHOWN]}…"
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from decisioning.catalogue.check.words import hint
 from decisioning.errors import Refused
 from features.importing.opening.csv_text import CsvText
 from features.importing.opening.encodings import UTF_8, ContradictedError, contradicting_line, decoded_sample
@@ -22,7 +23,7 @@ from features.importing.opening.json_rows import JsonRows
 from features.importing.opening.packed import container, is_parquet, open_unpacked, refuse_packed_twice
 from features.importing.opening.parquet import ParquetRows
 from features.importing.opening.reading import ColumnsSeen, columns_seen
-from features.importing.opening.separators import called, layout, shown
+from features.importing.opening.separators import NOT_SHOWN, called, layout, shown
 from features.importing.opening.stated import Compression, Stated, state
 from features.importing.opening.workbooks import Workbook
 from features.importing.tables.faults import Faults
@@ -71,6 +72,12 @@ class OpenedTable:
     def columns(self) -> tuple[str, ...]:
         """The names of the columns, in the order of the file."""
         return self.sample.columns
+
+    def instead_of(self, column: str) -> str:
+        """Return which columns there are instead of one that is not, unless the first row holds data of a customer."""
+        columns = shown(", ".join(self.columns))
+        near = "" if columns == NOT_SHOWN else hint(column, self.columns)
+        return near or f"its columns are {columns}"
 
     def parts(self, faults: Faults | None = None) -> Iterator[tuple[Sheet, int, int]]:
         """Yield the table in parts of a few megabytes, each with how much was read, and of how much.
@@ -178,7 +185,7 @@ class _Header:
         kept = tuple(n for n, name in enumerate(names) if name)
         given = [names[n] for n in kept]
         if repeated := sorted({name for name in given if given.count(name) > 1}):
-            raise Refused(f"{path.name} has two columns called {', '.join(repeated)}: rename one of them")
+            raise Refused(f"{path.name} has two columns called {shown(', '.join(repeated))}: rename one of them")
         if not given:
             raise Refused(f"{path.name} holds no names of columns")
         if all(len(name) > 1 and name[0] == name[-1] == "'" for name in given):
