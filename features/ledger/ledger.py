@@ -57,7 +57,7 @@ def now_us() -> int:
 
 
 SHORTEST_NAME = 4
-"""How many digits of its hash name a release at least."""
+"""The fewest digits of its hash by which a release may be named."""
 
 
 class Ledger:
@@ -357,7 +357,9 @@ class Ledger:
         Raises NotFound if none does, and if several do.
         """
         digits = beginning.removeprefix("sha256:")
-        names = self._database.fetch(select(RELEASES.c.hash).where(RELEASES.c.hash.startswith(f"sha256:{digits}")))
+        names = self._database.fetch(
+            select(RELEASES.c.hash).where(RELEASES.c.hash.startswith(f"sha256:{digits}", autoescape=True))
+        )
         if len(names) != 1 or len(digits) < SHORTEST_NAME:
             raise NotFound("release", f"{beginning} names no release that is kept here: see `brain releases`")
         return str(names[0].hash)

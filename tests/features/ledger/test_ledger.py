@@ -455,3 +455,11 @@ def test_a_commit_that_is_cancelled_before_its_turn_writes_nothing(ledger: Ledge
 
     asyncio.run(give_up())
     assert ledger.append([consent(person)]) == (1,)
+
+
+def test_the_beginning_of_a_hash_names_a_release_and_a_pattern_names_none(ledger: Ledger) -> None:
+    name = ledger.put_release(b"only")
+    assert ledger.whole_name(name[7:11]) == ledger.whole_name(name) == name
+    for other in ("____", "%%%%", f"{name[7:10]}_", name[7:10]):
+        with pytest.raises(NotFound):
+            ledger.whole_name(other)
