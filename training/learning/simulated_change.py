@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from decisioning.facts.forms import Issue
 from decisioning.facts.schema import Value
-from decisioning.review.simulated.outcomes import SimulatedCustomer, SimulatedDecision
+from decisioning.review.simulated.outcomes import NOTHING, SimulatedCustomer, SimulatedDecision
 from training.evaluation.metrics import wilson
 from training.fitting.intervals import MIN_CUSTOMERS, MIN_EFFECTIVE, mean_interval
 from training.learning.evidence import Guard
@@ -23,7 +23,6 @@ from training.model.frame import Floats
 
 Result = dict[str, Any]
 MOST_FLOWS, MOST_GATES, BANDS = 12, 10, 4
-NOTHING = "nothing"
 Side = Callable[[SimulatedCustomer], SimulatedDecision]
 Own = tuple[SimulatedCustomer, ...]
 """The rows of one customer, one per place."""

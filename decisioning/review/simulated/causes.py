@@ -9,10 +9,9 @@ from decisioning.catalogue.release import Release
 from decisioning.deciding.record import Computation, Decision
 from decisioning.records.kept import KeptPick
 from decisioning.review.narrative import gate_in_words, title_of
-from decisioning.review.simulated.outcomes import rows_of
+from decisioning.review.simulated.outcomes import NOTHING, rows_of
 
 LOCALE = "en"
-NOTHING = "nothing"
 LONGEST_TITLE = 60
 LEVELS = ("eligibility", "applicability", "suitability", "protection")
 

@@ -18,6 +18,8 @@ from decisioning.times import DAY_US
 
 ABSENT = "release:absent"
 """Stands for the reason why a release that does not have the place offers nothing there."""
+NOTHING = "nothing"
+"""Stands for the first offer where nothing is offered."""
 WEEK_US = 7 * DAY_US
 
 

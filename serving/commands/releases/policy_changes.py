@@ -18,7 +18,7 @@ from decisioning.review.policy_changes import (
     counted,
     moves_of,
 )
-from decisioning.review.simulated.outcomes import compared_for
+from decisioning.review.simulated.outcomes import NOTHING, compared_for
 from features.ledger import now_us
 from features.ledger.driver import in_chunks
 from serving.brain.releases.named import FILES
@@ -63,7 +63,7 @@ def _first_offers(brain: Brain, releases: tuple[Release, Release], at_us: int) -
     decided = [compared_for(*twice) for twice in personas_decided(brain, releases, at_us)]
     moved = [row for row in decided if row.moved]
     return [
-        {"persona": row.customer, "before": row.before.first or "nothing", "after": row.after.first or "nothing"}
+        {"persona": row.customer, "before": row.before.first or NOTHING, "after": row.after.first or NOTHING}
         for row in moved
     ]
 

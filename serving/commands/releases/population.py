@@ -1,4 +1,4 @@
-"""The customers by whom releases are compared: a sample that every run finds again, or the catalogue's personas."""
+"""The customers for whom two releases are compared, a sample that every run finds again, and where they are asked."""
 
 import hashlib
 from collections.abc import Iterator, Sequence

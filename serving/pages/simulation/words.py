@@ -6,7 +6,6 @@ from typing import Any
 from serving.pages.figures import between, count, euros, number, percent
 
 Result = Mapping[str, Any]
-NOTHING = "nothing"
 _QUIET = "contact:quiet-hours"
 LITTLE_TRIED = 0.1
 """The share of the money from which on it is told that it rests on little."""
