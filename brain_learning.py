@@ -222,12 +222,13 @@ def promote_in(
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A page to write the card to, as HTML.")
 def card(workspace: Workspace, action: str | None, version: int | None, name: str | None, out: Path | None) -> Result:
     """Show what a model's propensities rest on: evidence, what they borrow, held-out figures and known limits."""
+    from serving.pages.card.page import write_card
     from training.learning import report
     from training.registry import Registry
-    from training.reporting import card_page, cards
+    from training.reporting import cards
 
     shown = report.card_of(Registry(workspace.data), version, action, name)
-    page = {} if out is None else {"page": str(card_page.write_card(out, shown))}
+    page = {} if out is None else {"page": str(write_card(out, shown))}
     if action is not None or click.get_current_context().params["as_json"]:
         return {**shown, **page}
     return {**shown, "actions": cards.overview(shown), **page}

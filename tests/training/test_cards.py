@@ -13,6 +13,7 @@ from markupsafe import escape
 from decisioning.catalogue.files import pack
 from decisioning.catalogue.release import Release
 from decisioning.errors import Refused
+from serving.pages.card.page import write_card
 from serving.pages.report.page import write_page
 from tests.pages.sections import whole
 from tests.training.decided import CATALOGUE
@@ -24,7 +25,6 @@ from training.fitting.risk import one_action
 from training.model.design import make_design
 from training.model.frame import ModelTerms, TrainingSet
 from training.model.model import Frozen
-from training.reporting.card_page import write_card
 from training.reporting.cards import describe, describe_event, of_action, overview
 from training.reporting.held_out import HeldOut
 from training.reporting.registration import fit_event

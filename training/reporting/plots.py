@@ -1,4 +1,4 @@
-"""Plots of a model's ranking and calibration, as PNG files and for a page."""
+"""Plots of a model's ranking and calibration, as PNG files."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -49,25 +49,3 @@ def _figure(title: str) -> "tuple[Figure, Axes]":
 def _saved(figure: "Figure", path: Path) -> Path:
     figure.savefig(path, dpi=110)
     return path
-
-
-def calibration_svg(bins: Sequence[Mapping[str, float]]) -> str:
-    """Return the plot of `calibration_plot` as SVG, made without Matplotlib."""
-    top = max(max(b["predicted"], b["observed"] + 2 * b["error"]) for b in bins) * 1.05 or 1.0
-
-    def at(value: float) -> float:
-        return 300.0 * value / top
-
-    marks = "".join(
-        f'<line x1="{40 + at(b["predicted"]):.1f}" x2="{40 + at(b["predicted"]):.1f}" '
-        f'y1="{310 - at(max(b["observed"] - 2 * b["error"], 0.0)):.1f}" '
-        f'y2="{310 - at(b["observed"] + 2 * b["error"]):.1f}" stroke="{_BLUE}"/>'
-        f'<circle cx="{40 + at(b["predicted"]):.1f}" cy="{310 - at(b["observed"]):.1f}" r="4" fill="{_BLUE}"/>'
-        for b in bins
-    )
-    return (
-        f'<svg viewBox="0 0 360 340" width="360" role="img" aria-label="observed against predicted rates">'
-        f'<line x1="40" y1="310" x2="340" y2="10" stroke="{_GREY}"/>{marks}'
-        f'<text x="190" y="335" text-anchor="middle" font-size="12">predicted, up to {top:.3g}</text>'
-        f'<text x="12" y="160" text-anchor="middle" font-size="12" transform="rotate(-90 12 160)">observed</text></svg>'
-    )

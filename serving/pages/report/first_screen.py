@@ -4,7 +4,8 @@ from typing import Any, Final
 
 from serving.pages.charts import Line, Point, line_chart
 from serving.pages.figures import between, bracketed, count, day, estimate, euros, percent, plural, short_day
-from serving.pages.report.parts import PagePart, Report, Sentence
+from serving.pages.parts import PagePart, Sentence
+from serving.pages.report import Report
 from serving.pages.tables import TextTable
 
 _NBA: Final = "nba"

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from serving.pages.charts import Bar, Point, bar_chart, calibration_chart
-from serving.pages.figures import NOTHING, between, count, euros, number, percent, ratio, spaced
-from serving.pages.report.parts import PagePart, Report, Section
+from serving.pages.charts import Bar, bar_chart
+from serving.pages.figures import NOTHING, between, count, euros, percent, ratio, spaced
+from serving.pages.parts import PagePart, Section, calibration_part
+from serving.pages.report import Report
 from serving.pages.report.results import MOST
 from serving.pages.tables import TextTable
 
@@ -28,24 +29,10 @@ def model_sections(report: Report) -> list[Section]:
 def _calibration(bins: Sequence[Row]) -> tuple[PagePart, ...]:
     if not bins:
         return ()
-    title = "Promised and kept"
-    limits = [(max(b["observed"] - 2.0 * b["error"], 0.0), b["observed"] + 2.0 * b["error"]) for b in bins]
-    points = [Point(b["predicted"], b["observed"], *limit) for b, limit in zip(bins, limits, strict=True)]
-    cells = [
-        (
-            percent(b["predicted"]),
-            between(b["observed"], limit[0], limit[1], "share"),
-            count(b["rows"]),
-            count(b["customers"]),
-        )
-        for b, limit in zip(bins, limits, strict=True)
-    ]
-    columns = ("Predicted", "Happened", "Offers", "Customers")
     text = (
         "Offers in up to ten groups by what was predicted, with two standard errors. A true prediction is on the line."
     )
-    drawing = calibration_chart("How often offers were accepted, beside how often it was predicted", points, percent)
-    return (PagePart(title, TextTable(title, columns, cells, words=0), text, drawing),)
+    return (calibration_part("Promised and kept", text, bins),)
 
 
 def _trial_said(report: Report) -> Iterator[str]:
@@ -155,50 +142,3 @@ def _approval(rows: Sequence[Row]) -> tuple[PagePart, ...]:
     names = list(rows[0])
     cells = [tuple(NOTHING if row[name] is None else str(row[name]) for name in names) for row in rows]
     return (PagePart(title, TextTable(title, [spaced(name).capitalize() for name in names], cells, words=len(names))),)
-
-
-def card_parts(card: Row) -> list[PagePart]:
-    """Return the table of all actions of a model's card."""
-    rows = [(a["action"], *_evidence(a)) for a in card["actions"]]
-    columns = ("Action", "Rows", "Customers", "Successes", "Rate", "Weights from", "AUC", "Transparency")
-    return [PagePart("What each action's propensity rests on", TextTable("Model card", columns, rows))]
-
-
-def card_tables(action: Row) -> list[TextTable]:
-    """Return the tables of what one action's propensity rests on; those that have rows."""
-    titles = {
-        "moved_by": "What moves it most",
-        "trees_split_on": "What its trees read",
-        "treatments": "Its treatments",
-        "reliability": "Predicted and observed, on held-out rows",
-    }
-    return [
-        _plain_table(f"{action['action']}: {title}", action[name]) for name, title in titles.items() if action[name]
-    ]
-
-
-def _plain_table(title: str, rows: Sequence[Row]) -> TextTable:
-    """Return a table of the columns that hold one value."""
-    names = [name for name, value in rows[0].items() if not isinstance(value, dict | list)]
-    cells = [[_plain(row.get(name)) for name in names] for row in rows]
-    return TextTable(title, [spaced(name).capitalize() for name in names], cells)
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return NOTHING if value is None else str(value)
-    return count(value) if isinstance(value, int) else f"{value:.3g}"
-
-
-def _evidence(action: Row) -> tuple[str, ...]:
-    counts = (count(action["evidence"][name]) for name in ("rows", "customers", "positives"))
-    auc = _auc(action["held_out"]["auc"]["value"])
-    return *counts, percent(action["rate"]["value"]), _weights(action), auc, str(action["transparency"])
-
-
-def _weights(action: Row) -> str:
-    return ", ".join(f"{name} {percent(part, 0)}" for name, part in action["weights_from"].items() if part >= 0.005)
-
-
-def _auc(value: float | None) -> str:
-    return NOTHING if value is None else number(value, 2)

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any, Final
 
+from serving.pages.card.actions import action_card, evidence_table, ranking_part
+from serving.pages.report import Report
 from serving.pages.report.first_screen import sentences, value_plot
-from serving.pages.report.models import card_parts, card_tables, model_sections
-from serving.pages.report.parts import Report
+from serving.pages.report.models import model_sections
 from serving.pages.report.results import result_sections
 from serving.pages.templates import write_document
 
@@ -39,8 +40,9 @@ def contents(report: Report) -> dict[str, Any]:
         "sections": sections,
         "links": [(s.id, s.title) for s in sections] + ([("card", "Model card")] if card else []),
         "card": card,
-        "card_parts": card_parts(card) if card else [],
-        "card_tables": {a["action"]: card_tables(a) for a in card["actions"]} if card else {},
+        "card_ranking": ranking_part(card["actions"]) if card else None,
+        "card_evidence": evidence_table(card["actions"]) if card else None,
+        "card_actions": [action_card(action) for action in card["actions"]] if card else [],
     }
 
 

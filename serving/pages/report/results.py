@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from serving.pages.charts import Bar, bar_chart
 from serving.pages.figures import NOTHING, between, bracketed, count, euros, number, percent, plural, spaced
-from serving.pages.report.parts import PagePart, Report, Section
+from serving.pages.parts import PagePart, Section
+from serving.pages.report import Report
 from serving.pages.tables import TextTable
 
 Row = dict[str, Any]
