@@ -31,6 +31,7 @@ from brain_command import (
     table_options,
 )
 from decisioning.errors import Refused
+from serving import machine
 from serving.access.users import operating_system_user
 from serving.settings import Workspace
 
@@ -47,9 +48,10 @@ NEW_MB, SERVE_MB = 50, 100
 @click.option("--bare", is_flag=True, help="Make no catalogue: `brain import` makes one from your data.")
 def new(folder: Path, bare: bool) -> Result:
     """Make a workspace with a small catalogue to start from."""
+    machine.check_empty(folder)
+    check_machine(folder, NEW_MB)
     from serving.brain import releasing
 
-    check_machine(folder, NEW_MB)
     return releasing.new(folder, {} if bare else None)
 
 
@@ -143,9 +145,9 @@ def rollback(workspace: Workspace, to: str | None, reason: str) -> Result:
 @WITHOUT_APPROVAL
 def pause(workspace: Workspace, action: str, resume: bool, reason: str) -> Result:
     """Stop offering an action within two seconds, without a release."""
-    from serving.brain import releasing
+    from serving.brain.releases import pausing
 
-    return releasing.pause(workspace, action, operating_system_user(), resume=resume, reason=reason)
+    return pausing.pause(workspace, action, operating_system_user(), resume=resume, reason=reason)
 
 
 @command()
@@ -242,9 +244,9 @@ def export(
     workspace: Workspace, customer_id: str | None, account_id: str | None, out: Path | None, purpose: str | None
 ) -> Result:
     """Export everything that is held about a customer, or about an account."""
+    subject_id, kind = _subject(customer_id, account_id)
     from serving.commands.offline import export_customer
 
-    subject_id, kind = _subject(customer_id, account_id)
     return export_customer(workspace, subject_id, out, kind, purpose)
 
 
@@ -255,10 +257,10 @@ def export(
 @click.option("--after", type=click.IntRange(0), default=0, help="The `next` of the page before.")
 def looks(workspace: Workspace, customer_id: str | None, account_id: str | None, who: str | None, after: int) -> Result:
     """List who looked at customers, when and why: at all, at one customer, or at one account."""
-    from serving.commands.offline import list_looks
-
     subject_id, kind = (None, None) if customer_id is account_id is None else _subject(customer_id, account_id)
     subject = None if subject_id is None or kind is None else (kind, subject_id)
+    from serving.commands.offline import list_looks
+
     return list_looks(workspace, subject, who, after)
 
 
@@ -268,12 +270,12 @@ def looks(workspace: Workspace, customer_id: str | None, account_id: str | None,
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def erase(workspace: Workspace, customer_id: str | None, account_id: str | None, yes: bool) -> Result:
     """Erase a customer for good, who is never contacted again; or an account, and none of its people."""
-    from serving.commands.offline import erase_customer
-
     subject_id, kind = _subject(customer_id, account_id)
     whom = "account" if kind == "account" else "customer"
     if not yes and not click.confirm(f"Everything that is held about this {whom} is destroyed. Go on?", err=True):
         raise Refused("nothing was erased")
+    from serving.commands.offline import erase_customer
+
     return erase_customer(workspace, subject_id, kind)
 
 
@@ -283,9 +285,9 @@ def erase(workspace: Workspace, customer_id: str | None, account_id: str | None,
 @click.option("--lift", is_flag=True, help="Lift the restriction.")
 def restrict(workspace: Workspace, customer_id: str | None, account_id: str | None, lift: bool) -> Result:
     """Keep the data of a customer, or of an account, but use it for nothing: no decision, training or contact."""
+    subject_id, kind = _subject(customer_id, account_id)
     from serving.commands.offline import restrict_customer
 
-    subject_id, kind = _subject(customer_id, account_id)
     return restrict_customer(workspace, subject_id, restricted=not lift, kind=kind)
 
 

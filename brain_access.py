@@ -2,6 +2,7 @@
 
 import getpass
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -27,6 +28,7 @@ def create(
     workspace: Workspace, scope: str, name: str | None, expires: str | None, issues: str, channels: str
 ) -> Result:
     """Make a key and show it, this once."""
+    _check_scopes([scope])
     from serving.commands.access import keys
 
     owner = operating_system_user().name
@@ -95,6 +97,7 @@ _SITE = click.option("--site", help="The site that the person works at.")
 @_SITE
 def add(workspace: Workspace, name: str, scopes: tuple[str, ...], team: str | None, site: str | None) -> Result:
     """Let a person sign in with a password, which is asked for, or read from standard input."""
+    _check_scopes(scopes)
     from serving.commands.access import people
 
     return people.add(workspace, name, scopes, _new_password(), operating_system_user().name, team=team, site=site)
@@ -115,6 +118,7 @@ def list_people(workspace: Workspace) -> Result:
 @_SITE
 def change(workspace: Workspace, who: str, scopes: tuple[str, ...], team: str | None, site: str | None) -> Result:
     """Change what a person with a password may do; it counts from their next request."""
+    _check_scopes(scopes)
     from serving.commands.access import people
 
     return people.change(workspace, who, scopes, team=team, site=site)
@@ -137,6 +141,13 @@ def password(workspace: Workspace, name: str) -> Result:
     from serving.commands.access import people
 
     return people.set_password(workspace, name, _new_password())
+
+
+def _check_scopes(names: Iterable[str]) -> None:
+    """Raise Refused for a scope that does not exist, before a password is asked for and the ledger is opened."""
+    from serving.access.table import TABLE
+
+    TABLE.check_scopes(names)
 
 
 def _new_password() -> str:

@@ -114,11 +114,10 @@ def import_signals(workspace: Workspace, file: Path) -> Result:
     from dataclasses import asdict
 
     from features.importing.signals import import_signals as replay
-    from serving.brain import releasing
-    from serving.brain.active import active_release
+    from serving.brain.active import active_release, open_ledger
     from serving.commands.progress import phases
 
-    with releasing.open_ledger(workspace) as ledger, phases() as progress:
+    with open_ledger(workspace) as ledger, phases() as progress:
         packed = ledger.get_release(active_release(ledger, workspace.settings.environment))
         result = replay(file, packed, ledger, workspace.data / "imports", progress)
     if result.refused and not (result.accepted or result.duplicate or result.erased):

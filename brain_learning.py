@@ -115,6 +115,8 @@ def train_in(
 
     :param files: the table of customers whose scores are wanted, and the file to write them to
     """
+    if what == "risk":
+        _check_risk(outcome, feature, tune_seconds)
     from features.ledger import now_us
     from serving.commands.progress import phases
     from training.learning import workflow
@@ -124,16 +126,22 @@ def train_in(
         options: dict[str, Any] = {"inputs": names, "now_us": now_us(), "progress": progress}
         if what == "propensity":
             return workflow.train(context, outcome=outcome, tune_s=tune_seconds, **options)
-        if tune_seconds is not None:
-            raise Refused("propensity models alone are tuned: leave --tune-seconds out")
-        if not (outcome and feature):
-            raise Refused("a risk model needs --outcome and --feature, such as --outcome churned --feature churn_risk")
+        assert outcome is not None
+        assert feature is not None
         trained = workflow.train_risk(context, outcome=outcome, feature=feature, **options)
         if files is None:
             return trained
         from serving.commands.scores import write_scores_of
 
         return trained | write_scores_of(workspace, feature, files, partial(_scores_of, context, feature))
+
+
+def _check_risk(outcome: str | None, feature: str | None, tune_seconds: float | None) -> None:
+    """Raise Refused if the options of `brain train risk` do not go together."""
+    if tune_seconds is not None:
+        raise Refused("propensity models alone are tuned: leave --tune-seconds out")
+    if not (outcome and feature):
+        raise Refused("a risk model needs --outcome and --feature, such as --outcome churned --feature churn_risk")
 
 
 def _scores_of(context: "LearningContext", feature: str, ids: Sequence[str]) -> list[float | None]:
@@ -236,7 +244,9 @@ def card(workspace: Workspace, action: str | None, version: int | None, name: st
 
 @command()
 @click.argument("version", type=int, required=False)
-@click.option("--share", type=float, help="The share of decisions that it makes; 0 keeps it in shadow.")
+@click.option(
+    "--share", type=click.FloatRange(0, 0.9), help="The share of decisions that it makes; 0 keeps it in shadow."
+)
 @click.option("--end", is_flag=True, help="End the trial: the champion decides alone again.")
 @click.option("--guard", is_flag=True, help="Only end the trial if it does harm; `brain serve` runs this.")
 @WITHOUT_APPROVAL

@@ -30,6 +30,12 @@ def advice(system: str = platform.system(), processor: str = platform.machine())
     return f"this was tried on Linux x86_64 only, and this is {system} {processor}: it may not work, or be slower"
 
 
+def check_empty(folder: Path) -> None:
+    """Raise Refused if `folder`, which a new workspace is to be made in, has files already."""
+    if folder.is_dir() and any(folder.iterdir()):
+        raise Refused(f"{folder} is not empty; name a new folder")
+
+
 def check_room(folder: Path, needed_mb: int) -> None:
     """Raise Refused if nothing can be written in `folder`, which need not exist yet, or its disk is too full."""
     there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())

@@ -237,6 +237,7 @@ def test_check_names_file_line_and_what_was_meant(
         (("import", "hillstorm", "x.csv"), None, "hillstrom"),
         (("import", "profile", "absent.csv"), None, "absent.csv"),
         (("train", "--outcome", "bougth"), None, "no action declares bougth; they declare accepted"),
+        (("evaluate", "--outcome", "bougth"), None, "no action declares bougth; they declare accepted"),
         (("import", "profile", "a.csv", "b.csv"), None, "reads one file"),
         (("import", "profile", __file__, "--separator", "--"), None, "one ASCII character"),
         (("import", "hillstrom", "a.csv", "--separator", ";"), None, "--separator is for `brain import profile`"),
@@ -254,14 +255,63 @@ def test_refusals_are_one_plain_line(run: Run, arguments: tuple[str, ...], stdin
     assert json.loads(as_json.stdout)["error"] == text
 
 
-def test_a_missing_file_is_told_before_anything_is_imported(small: Workspace) -> None:
-    code = (
-        "import sys, brain\n"
-        f"brain.main(['import', 'profile', 'absent.csv', '--workspace', {str(small.root)!r}], standalone_mode=False)\n"
-    )
-    script = f"import atexit, sys\natexit.register(lambda: print('sqlalchemy' in sys.modules))\n{code}"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr, done.stdout) == (1, "absent.csv does not exist\n", "False\n")
+TOLD_AT_ONCE = [
+    ("pause", "tv-bundle", "--workspace", "{absent}"),
+    ("report", "--workspace", "{absent}"),
+    ("new", "{}"),
+    ("import", "profile", "absent.csv", "--workspace", "{}"),
+    ("import-signals", "absent.csv", "--workspace", "{}"),
+    ("decide", "absent.json", "--workspace", "{}"),
+    ("train", "risk", "--workspace", "{}"),
+    ("train", "sentiment", "--workspace", "{}"),
+    ("evaluate", "--reward", "nosuch", "--workspace", "{}"),
+    ("trial", "--share", "2", "--workspace", "{}"),
+    ("promote", "x@y", "--workspace", "{}"),
+    ("export", "--workspace", "{}"),
+    ("erase", "c-1", "--account", "a-1", "--yes", "--workspace", "{}"),
+    ("restrict", "--workspace", "{}"),
+    ("looks", "c-1", "--account", "a-1", "--workspace", "{}"),
+    ("key", "create", "--scope", "nosuch", "--workspace", "{}"),
+    ("user", "add", "ann", "--scope", "nosuch", "--workspace", "{}"),
+    ("user", "change", "ann", "--scope", "nosuch", "--workspace", "{}"),
+]
+"""Commands whose first error needs nothing but their words and `brain.yaml`."""
+
+LIBRARIES_AFTER = (
+    "import json, sys, brain\n"
+    "told = []\n"
+    "for words in json.loads(sys.argv[1]):\n"
+    "    try: brain.main(words)\n"
+    "    except SystemExit as exit: told.append((words, exit.code, [n for n in sys.modules if '.' not in n]))\n"
+    "print(json.dumps(told))\n"
+)
+"""Runs commands in one process, and prints their exit codes and the libraries that were loaded after each."""
+LIBRARIES = {"duckdb", "fastapi", "feast", "lightgbm", "mlflow", "pandas", "pyarrow", "ray", "sklearn"}
+
+
+def told_by(*commands: tuple[str, ...]) -> list[tuple[list[str], int, set[str]]]:
+    """Return each command with its exit code and the libraries that were loaded after it."""
+    code = [sys.executable, "-c", LIBRARIES_AFTER, json.dumps(commands)]
+    done = subprocess.run(code, cwd=ROOT, capture_output=True, text=True, check=True)
+    return [(words, exit_code, set(names)) for words, exit_code, names in json.loads(done.stdout.splitlines()[-1])]
+
+
+@pytest.mark.promise("commands.short-of-time")
+def test_a_first_error_is_told_before_any_library_that_works_is_loaded(small: Workspace, tmp_path: Path) -> None:
+    absent = tmp_path / "absent"
+    told = told_by(*(tuple(w.format(small.root, absent=absent) for w in words) for words in TOLD_AT_ONCE))
+    assert len(told) == len(TOLD_AT_ONCE)
+    for words, exit_code, loaded in told:
+        assert exit_code in (1, 2), words
+        assert not (LIBRARIES | {"sqlalchemy", "numpy"}) & loaded, words
+
+
+@pytest.mark.promise("commands.short-of-time")
+def test_an_unknown_action_or_key_is_told_without_tables_and_models(small: Workspace) -> None:
+    where = ("--workspace", str(small.root))
+    for words, exit_code, loaded in told_by(("pause", "nosuch", *where), ("key", "revoke", "nosuch", *where)):
+        assert exit_code == 1, words
+        assert not LIBRARIES & loaded, words
 
 
 def test_signals_that_were_all_refused_do_not_end_well(run: Run, tmp_path: Path) -> None:

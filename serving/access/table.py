@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, model_validator
 from pydantic_core import to_json
 from yaml import safe_load
 
+from decisioning.errors import Refused
 from decisioning.facts.schema import Strict
 from decisioning.records.audiences import AUDIENCES, Audience
 
@@ -85,6 +86,11 @@ class ScopeTable(Strict):
         if not looking <= set(defaults) <= self.scopes.keys() or len(defaults) != len(set(defaults)):
             raise ValueError("purposes: every scope that looks at customers has one default")
         return self
+
+    def check_scopes(self, names: Iterable[str]) -> None:
+        """Raise Refused for a scope that does not exist."""
+        if unknown := sorted(set(names) - self.scopes.keys()):
+            raise Refused(f"there is no scope {unknown[0]}; there are: {', '.join(self.scopes)}")
 
     def default_purpose(self, scope: str) -> str:
         """Return the purpose for which this scope looks at a customer, unless it states another."""

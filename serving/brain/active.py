@@ -1,5 +1,8 @@
 """A workspace's ledger, and which release serves an environment. Imports little, as Ray's controller asks it too."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from decisioning.errors import Refused
 from decisioning.review.approval import PROD
 from features.approvals.door import is_let_serve
@@ -15,6 +18,14 @@ def known_of(workspace: Workspace) -> KnownLedger:
 def open_own_ledger(workspace: Workspace) -> Ledger:
     """Open the workspace's ledger. Raises Refused if what is there is not the ledger that the workspace had."""
     return Ledger.open(workspace.database_url, workspace.secret(), known=known_of(workspace))
+
+
+@contextmanager
+def open_ledger(workspace: Workspace) -> Iterator[Ledger]:
+    """Open the workspace's ledger, and close it at the end."""
+    workspace.data.mkdir(mode=0o700, exist_ok=True)
+    with open_own_ledger(workspace) as ledger:
+        yield ledger
 
 
 def active_release(ledger: Ledger, environment: str) -> str:

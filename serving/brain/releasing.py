@@ -10,7 +10,6 @@ from decisioning.catalogue.check.signals import emotions_that_ask
 from decisioning.catalogue.files import load, unpack
 from decisioning.catalogue.release import Release
 from decisioning.errors import NotFound, Refused
-from decisioning.nearest import did_you_mean
 from decisioning.review import personas
 from decisioning.review.approval import Person
 from decisioning.review.removed_gates import removed_gates
@@ -20,9 +19,10 @@ from features.profile.archive import Archive
 from features.profile.repository import apply, online_is
 from features.views import Layout, views_of
 from serving.access.files import OWNER_ONLY, make_key_files
-from serving.brain.active import open_own_ledger
+from serving.brain.active import open_ledger
 from serving.brain.releases.files import pack_files, packed_files
 from serving.brain.scoring import load_model, lost_inputs, untold_inputs
+from serving.machine import check_empty
 from serving.settings import CONFIG_NAME, Workspace
 from training.registry import PROPENSITY, Registry
 
@@ -43,14 +43,6 @@ def write_files(workspace: Workspace, files: Mapping[str, str]) -> None:
         if not path.exists() or path.read_text() != text:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-
-
-@contextmanager
-def open_ledger(workspace: Workspace) -> Iterator[Ledger]:
-    """Open the workspace's ledger, and close it at the end."""
-    workspace.data.mkdir(mode=0o700, exist_ok=True)
-    with open_own_ledger(workspace) as ledger:
-        yield ledger
 
 
 def open_store(workspace: Workspace) -> "Store":
@@ -217,27 +209,6 @@ def _unfit(workspace: Workspace, compiled: Release) -> list[str]:
     ]
 
 
-def pause(
-    workspace: Workspace, action: str, by: Person | str, *, resume: bool = False, reason: str = ""
-) -> dict[str, Any]:
-    """Take an action out of every decision, or back into them, within two seconds and without a release.
-
-    :param by: as in `release`; so is `reason`, for taking it back
-    :raises Refused: somebody else paused it, or more than ten minutes ago, and nobody else approved to take it back
-    """
-    environment = workspace.settings.environment
-    with open_ledger(workspace) as ledger:
-        active = ledger.active(environment)
-        actions = {} if active is None else _stored(ledger, active).actions
-        if action not in actions:
-            raise NotFound("action", f"the release that serves has no {action}{did_you_mean(action, actions)}")
-        if resume:
-            ledger.served.resume(Door(ledger, environment, _person(by), reason).for_resuming(action))
-        else:
-            ledger.served.pause(environment, action, _person(by))
-        return {"action": action, "paused": not resume}
-
-
 def _before(history: list[str]) -> str:
     """Return the newest release in `history` (oldest first) that is not the current one."""
     earlier = [r for r in history if r != history[-1]] if history else []
@@ -251,8 +222,7 @@ def new(root: Path, catalogue: Mapping[str, str] | None = None) -> dict[str, Any
 
     Raises Refused if the folder has files already.
     """
-    if root.exists() and any(root.iterdir()):
-        raise Refused(f"{root} is not empty; name a new folder")
+    check_empty(root)
     files = {str(p.relative_to(STARTER)): p.read_text() for p in sorted(STARTER.rglob("*.yaml"))}
     if catalogue is not None:
         files = {CONFIG_NAME: files[CONFIG_NAME], **{f"catalogue/{name}": text for name, text in catalogue.items()}}

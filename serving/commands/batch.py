@@ -24,9 +24,8 @@ from decisioning.facts.forms import Ask, PlacementAsk, Scalar
 from decisioning.facts.ids import check_id
 from features.importing import read_requests
 from features.importing.opening import OpenedTable
-from serving.brain.active import active_release
+from serving.brain.active import active_release, open_ledger
 from serving.brain.blocks import Answer, commit_all, preview_all
-from serving.brain.releasing import open_ledger
 from serving.brain.runtime import Brain
 from serving.commands.progress import phases
 from serving.contract import parse

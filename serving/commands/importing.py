@@ -24,7 +24,7 @@ from features.ledger import Ledger, now_us
 from features.profile.offline import History
 from features.profile.online import Profiles
 from serving.brain import releasing
-from serving.brain.active import active_release
+from serving.brain.active import active_release, open_ledger
 from serving.brain.releases.files import existing_files
 from serving.settings import Workspace
 
@@ -37,7 +37,7 @@ def open_stores(workspace: Workspace) -> Iterator[tuple[Ledger, Release, History
 
     Raises Refused if nothing has been released yet.
     """
-    with releasing.open_ledger(workspace) as ledger:
+    with open_ledger(workspace) as ledger:
         name = active_release(ledger, workspace.settings.environment)
         release = Release.from_bytes(ledger.get_release(name))
         yield ledger, release, History(Profiles(releasing.open_store(workspace), release.schema))
@@ -76,6 +76,6 @@ def import_profile(workspace: Workspace, file: Path, table: Mapping[str, Any], p
 
 def _released_schema(workspace: Workspace) -> FeatureSchema | None:
     """Return the feature schema of the release that serves, or None before the first release."""
-    with releasing.open_ledger(workspace) as ledger:
+    with open_ledger(workspace) as ledger:
         active = ledger.active(workspace.settings.environment)
         return None if active is None else Release.from_bytes(ledger.get_release(active)).schema

@@ -14,7 +14,7 @@ from decisioning.catalogue.release import Release
 from features.files import replace_file
 from features.profile.repository import apply, data_folder, online_at, register, separate, settle
 from features.views import Layout
-from serving.brain import releasing
+from serving.brain.active import open_ledger
 from serving.customers import exported_files
 from serving.settings import Workspace
 from training.registry import Registry
@@ -67,7 +67,7 @@ def _own_keys(workspace: Workspace, layout: Layout) -> None:
     if redis is None or online_at(layout) is None:
         return
     separate(layout)
-    with releasing.open_ledger(workspace) as ledger:
+    with open_ledger(workspace) as ledger:
         active = ledger.active(workspace.settings.environment)
         if active is not None:
             apply(workspace.data, Release.from_bytes(ledger.get_release(active)).schema, redis=redis)

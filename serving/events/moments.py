@@ -19,7 +19,7 @@ from decisioning.records.audiences import Audience
 from decisioning.times import DAY_US, HOUR_US
 from features.ledger import now_us
 from features.moments import Delivery, Moments, Watch
-from serving.brain.releasing import open_ledger
+from serving.brain.active import open_ledger
 from serving.brain.runtime import Brain
 from serving.events.departures import Departures, try_again
 from serving.events.webhooks import Sender, signing_secrets

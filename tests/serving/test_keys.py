@@ -243,7 +243,7 @@ def test_keys_are_shown_once_and_kept_as_hashes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--scope", "boss"), "there is no such scope; there are: decide, agent"),
+        (("--scope", "boss"), "there is no scope boss; there are: decide, agent"),
         (("--scope", "agent", "--expires", "yesterday"), "--expires is a date to come"),
         (("--scope", "agent", "--expires", "2020-01-01T00:00:00Z"), "--expires is a date to come"),
         (("--scope", "agent", "--expires", "2999-01-01"), "--expires is a date to come"),

@@ -25,6 +25,8 @@ from sqlalchemy.engine import make_url
 
 from decisioning.catalogue.files import pack, unpack
 from serving.brain import releasing
+from serving.brain.active import open_ledger
+from serving.brain.releases import pausing
 from serving.settings import Workspace
 from tests.serving.server import Server, product
 from tests.serving.workspaces import FACTS, ask, consent, offers, signal
@@ -202,7 +204,7 @@ def gaps(server: Server) -> dict[str, float]:
 def paused_s(server: Served, action: str, customer: str) -> float:
     """Pause an action, and return how long after the command ended it was offered last; resume it."""
     workspace = Workspace.open(server.root)
-    releasing.pause(workspace, action, "test")
+    pausing.pause(workspace, action, "test")
     began = last = time.monotonic()
     n = 0
     while time.monotonic() < began + PAUSE_S + 1:
@@ -212,7 +214,7 @@ def paused_s(server: Served, action: str, customer: str) -> float:
         if status == 200 and action in {o["action"] for o in offers(answer)}:
             last = time.monotonic()
         time.sleep(0.02)
-    releasing.pause(workspace, action, "test", resume=True)
+    pausing.pause(workspace, action, "test", resume=True)
     return last - began
 
 
@@ -283,7 +285,7 @@ def test_previews_of_other_releases_block_no_loop_and_delay_no_pause(served: Ser
 
 def another_release(workspace: Workspace, number: int) -> str:
     """Keep a release with a hundred actions more, of the same features, and return its name; it serves nowhere."""
-    with releasing.open_ledger(workspace) as ledger:
+    with open_ledger(workspace) as ledger:
         active = ledger.active("test")
         assert active is not None
         files = unpack(ledger.get_release(active))

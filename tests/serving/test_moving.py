@@ -13,7 +13,7 @@ from decisioning.catalogue.release import Release
 from features.decisions.log import DecisionLog
 from features.ledger import now_us
 from features.profile.store import Store
-from serving.brain import releasing
+from serving.brain.active import open_ledger
 from serving.brain.runtime import Brain
 from serving.settings import Workspace
 from tests.serving.workspaces import Client, ask, small_workspace, welcome
@@ -136,7 +136,7 @@ def test_a_folder_named_2026_is_a_workspace(tmp_path: Path) -> None:
 def test_a_folders_name_reads_no_other_workspaces_decision_log(
     original: Workspace, tmp_path: Path, name: str, other: str
 ) -> None:
-    with releasing.open_ledger(original) as ledger:
+    with open_ledger(original) as ledger:
         release = Release.from_bytes(ledger.get_release(ledger.active("dev")))
         for folder in (name, other):
             DecisionLog(tmp_path / folder).update(ledger, release, now_us())
@@ -148,7 +148,7 @@ def test_a_folders_name_reads_no_other_workspaces_decision_log(
 
 
 def test_a_folders_name_adds_no_column_to_the_decision_log(original: Workspace, tmp_path: Path) -> None:
-    with releasing.open_ledger(original) as ledger:
+    with open_ledger(original) as ledger:
         release = Release.from_bytes(ledger.get_release(ledger.active("dev")))
         log = DecisionLog(tmp_path / "age=999")
         log.update(ledger, release, now_us())

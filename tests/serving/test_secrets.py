@@ -16,7 +16,7 @@ from features.moments import Moments
 from features.people import User, keep_signed_in
 from serving.access.files import advice
 from serving.access.people.sign_in import SignIn
-from serving.brain.releasing import open_ledger
+from serving.brain.active import open_ledger
 from serving.settings import Workspace
 from tests.serving.test_webhooks import Receiver, impatient, moments, send, workspace
 from tests.serving.workspaces import Json, small_workspace

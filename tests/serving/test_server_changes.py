@@ -12,6 +12,7 @@ from pydantic_core import from_json, to_json
 
 from serving.brain import releasing
 from serving.brain.explaining import recomputes
+from serving.brain.releases import pausing
 from serving.commands.offline import open_brain
 from serving.settings import Workspace
 from tests.permits import make_champion
@@ -71,7 +72,7 @@ def test_a_pause_takes_effect_within_two_seconds(
     assert "fix-router" not in {o["action"] for o in offers(live)}
     why = server("GET", f"/v1/decisions/{live['decision_id']}")[1]
     assert why["paused"] == ["fix-router"]
-    releasing.pause(Workspace.open(server.root), "fix-router", "test", resume=True)
+    pausing.pause(Workspace.open(server.root), "fix-router", "test", resume=True)
     record_property("resume_s", settled(lambda: "fix-router" in offered()))
 
 

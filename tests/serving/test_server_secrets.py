@@ -11,7 +11,7 @@ from urllib.request import urlopen
 import pytest
 
 from serving.access.files import read_key_file
-from serving.brain.releasing import open_ledger
+from serving.brain.active import open_ledger
 from serving.events.webhooks import signing_secrets
 from serving.lifecycle import processes
 from serving.settings import Workspace

@@ -246,8 +246,9 @@ def evaluate(
     The trained policy takes in each slot, of what the slot could get, the action of the highest expected reward, by a
     model of the other 70%. If the log cannot value one of the policies, its row says why.
 
-    :raises Refused: the log supports no answer at all
+    :raises Refused: no action declares the outcome, or the log supports no answer at all
     """
+    _check_declared(outcome, context.release)
     recipe, step = recipe or Recipe(), _Steps(progress, 3)
     log = _updated_log(context, now_us, progress)
     data = drawn_rows(log, context.release, context.history, context.release_of, now_us, outcome)

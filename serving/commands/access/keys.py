@@ -11,7 +11,7 @@ from features.ledger import Ledger, now_us
 from serving.access.keys import kept_key, new_key_text
 from serving.access.people.signing import SESSIONS
 from serving.access.table import TABLE
-from serving.brain.releasing import open_ledger
+from serving.brain.active import open_ledger
 from serving.events.webhooks import WEBHOOK, encoded_secret, signing_secrets
 from serving.settings import Workspace
 
@@ -34,8 +34,7 @@ def create(
     :param issues: what its decisions may be about, with commas between them; empty: all
     :param channels: where they may be made, likewise
     """
-    if scope not in TABLE.scopes:
-        raise Refused(f"there is no such scope; there are: {', '.join(TABLE.scopes)}")
+    TABLE.check_scopes([scope])
     created_us, text = now_us(), new_key_text()
     expires_us = None if expires is None else _moment_us(expires, created_us)
     limits = {"issues": _listed("--issues", issues, get_args(Issue)), "channels": _listed("--channels", channels)}

@@ -10,7 +10,7 @@ from features.people import LOCAL, User, add_person, change_person, find_person,
 from serving.access.people.passwords import hashed
 from serving.access.people.roles import new_person_id
 from serving.access.table import ADMIN, TABLE
-from serving.brain.releasing import open_ledger
+from serving.brain.active import open_ledger
 from serving.settings import Workspace
 
 _NAME: Final = "a name has 2 to 64 lower-case letters, digits, dots, hyphens and @, and begins with a letter or digit"
@@ -100,8 +100,7 @@ def _check_name(name: str) -> None:
 
 def _checked(scopes: Collection[str]) -> str:
     """Return scopes with commas between them; raises Refused for one that does not exist."""
-    if unknown := sorted(set(scopes) - TABLE.scopes.keys()):
-        raise Refused(f"there is no scope {unknown[0]}; there are: {', '.join(TABLE.scopes)}")
+    TABLE.check_scopes(scopes)
     return ",".join(sorted(set(scopes)))
 
 

@@ -12,7 +12,8 @@ from decisioning.review.removed_gates import removed_gates
 from decisioning.times import iso
 from features.approvals.door import Door, gone_round, grounds_of, waiting
 from features.ledger import Ledger
-from serving.brain.releasing import open_ledger, release, serve_release
+from serving.brain.active import open_ledger
+from serving.brain.releasing import release, serve_release
 from serving.settings import Workspace
 
 ORDER: Sequence[Environment] = ("dev", "test", "prod")
