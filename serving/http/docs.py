@@ -4,14 +4,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from decisioning.errors import NotFound
+from serving.pages.frame import page
 
 _FILES: Final = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
 """What `fastapi-offline` brings of Swagger UI, and its media types."""
-_START: Final = 'SwaggerUIBundle({url: "openapi.json", dom_id: "#docs", deepLinking: true, validatorUrl: null})\n'
+_START: Final = """SwaggerUIBundle({url: "openapi.json", dom_id: "#docs", deepLinking: true, validatorUrl: null,
+  onComplete: () => document.getElementById("servers")?.setAttribute("aria-label", "Server")})
+"""
 _PAGE: Final = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -19,27 +22,9 @@ _PAGE: Final = """<!doctype html>
 <title>Central brain</title>
 <link rel="icon" href="data:,">
 <link rel="stylesheet" href="docs/swagger-ui.css">
-<div id="docs"></div>
+<main id="docs"></main>
 <script src="docs/swagger-ui-bundle.js"></script>
 <script src="docs/start.js"></script>
-</html>
-"""
-
-
-_FIRST: Final = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Central brain</title>
-<link rel="icon" href="data:,">
-<h1>Central brain</h1>
-<p>This server decides what to do next for a customer, on every channel, within what they allowed.</p>
-<ul>
-<li><a href="docs">The routes, with examples</a></li>
-<li><a href="openapi.json">The same as an OpenAPI document, for programs</a></li>
-<li><a href="healthz">Whether the server runs</a></li>
-</ul>
-<p>All else needs a key. The command <code>brain serve</code> says where the keys are.</p>
 </html>
 """
 
@@ -52,8 +37,8 @@ def docs_routes(app: FastAPI) -> None:
     folder = Path(package.origin).parent / "static"
 
     @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
-    async def first() -> Response:
-        return Response(_FIRST, media_type="text/html")
+    async def first(request: Request) -> Response:
+        return page("first.html", request)
 
     @app.api_route("/docs", methods=["GET", "HEAD"], include_in_schema=False)
     async def docs() -> Response:
