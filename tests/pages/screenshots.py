@@ -2,20 +2,30 @@
 
 Each page is taken at 320, 768 and 1440 px, in light and dark, and its first page on paper as a PDF. Without files, the
 components and the report of an empty workspace are taken.
+
+`python -m tests.pages.screenshots --readme` takes the picture of the README: the first screen of the report on a
+generated operator.
 """
 
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from PIL import Image
+
 from serving.pages.report.page import write_page
 from serving.pages.styleguide.contents import TEMPLATE, contents
 from serving.pages.templates import write_document
 from tests.pages.browser import CHROMIUM, MISSING, SCHEMES, chromium
+from tests.pages.operated import operated
 from tests.pages.sections import whole
 
 OUT = Path("build/screenshots")
 WIDTHS = (320, 768, 1440)
+README = Path("notebooks/report.png")
+README_SIZE = {"width": 1280, "height": 910}
+_CUSTOMERS = 1500
+"""So many that the generated operator's report tells what the brain brought."""
 
 
 def main(files: list[Path]) -> int:
@@ -39,5 +49,21 @@ def main(files: list[Path]) -> int:
     return 0
 
 
+def readme(path: Path = README, customers: int = _CUSTOMERS) -> int:
+    """Write the README's picture."""
+    if CHROMIUM is None:
+        print(MISSING)  # noqa: T201  it is a command
+        return 1
+    with TemporaryDirectory() as folder, operated(Path(folder), customers) as made, chromium() as browser:
+        window = browser.new_page(viewport=README_SIZE, color_scheme="light")
+        window.goto(write_page(Path(folder) / "report.html", made.report).as_uri())
+        window.screenshot(path=path)
+    with Image.open(path) as picture:
+        few = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    few.save(path, optimize=True)
+    print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")  # noqa: T201  it is a command
+    return 0
+
+
 if __name__ == "__main__":
-    sys.exit(main([Path(name) for name in sys.argv[1:]]))
+    sys.exit(readme() if sys.argv[1:] == ["--readme"] else main([Path(name) for name in sys.argv[1:]]))

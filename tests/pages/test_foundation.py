@@ -90,3 +90,11 @@ def test_a_plot_without_values_is_nothing_and_names_are_escaped() -> None:
     drawn = line_chart("<b>", [Line("<i>", [Point(1.0, 2.0, 1.0, 3.0)])], str, str)
     assert "<b>" not in drawn
     assert "<i>" not in drawn
+
+
+def test_the_texts_of_a_time_axis_are_equally_far_apart_and_end_with_the_last() -> None:
+    weeks = [Point(float(n), 1.0) for n in range(9)]
+    drawn = line_chart("t", [Line("a", weeks)], str, lambda week: f"week {week:.0f} of many")
+    for svg in drawn.split('<svg class="narrow"'):
+        shown = [int(n) for n in re.findall(r">week (\d) of many<", svg)]
+        assert shown == list(range(8, -1, shown[-2] - 8))[::-1]

@@ -2,62 +2,36 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
 
-from decisioning.catalogue.release import Release
 from decisioning.times import DAY_US
-from features.decisions.log import DecisionLog
-from features.ledger import Entry, Ledger
+from features.ledger import Entry
 from serving.pages.report.first_screen import value_plot
 from serving.pages.report.page import contents, write_page
 from tests.pages.browser import every_view, focus_order, opened, overflow
+from tests.pages.operated import Operated, operated
+from tests.pages.screenshots import README, README_SIZE
 from tests.pages.sections import whole
-from tests.pages.world import NOW_US, Operator, catalogue_files, release_of
-from training.learning.fairness import fairness_guards
+from tests.pages.world import NOW_US
 from training.reporting.customers import effort as effort_module
-from training.reporting.monitoring import watch
-from training.simulator import telecom
 
 HOUR_US = DAY_US // 24
 Report = dict[str, Any]
 
 
-class Made(NamedTuple):
-    """A report, the log and release that it is of, and the entries that it counts."""
-
-    report: Report
-    log: DecisionLog
-    release: Release
-    entries: list[Entry]
-
-
-def reported(log: DecisionLog, release: Release) -> Report:
-    """Return the sections of `brain report` that need no model."""
-    guards = [asdict(g) for g in fairness_guards(log, release, NOW_US)]
-    return whole({**watch(log, release, NOW_US), "release": release.hash, "fairness": guards})
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
+    with operated(tmp_path_factory.mktemp("report"), 60) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
-    folder = tmp_path_factory.mktemp("report")
-    world, release = telecom.generate(3, 60, NOW_US), release_of(catalogue_files(NOW_US))
-    with Ledger.open(folder / "ledger.db", b"x" * 32, clock=lambda: NOW_US) as ledger:
-        operator = Operator(world, release, ledger, NOW_US)
-        entries = [*operator.entries(), *operator.rush(20, "fault")]
-        ledger.append_many(entries)
-        log = DecisionLog(folder / "log")
-        log.update(ledger, release, NOW_US)
-        yield Made(reported(log, release), log, release, entries)
-
-
-@pytest.fixture(scope="module")
-def address(made: Made, tmp_path_factory: pytest.TempPathFactory) -> str:
+def address(made: Operated, tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_page(tmp_path_factory.mktemp("page") / "report.html", with_value(made.report)).as_uri()
 
 
@@ -118,7 +92,7 @@ def test_a_workspace_without_decisions_says_what_will_be_here(browser: Browser, 
         assert overflow(page) == []
 
 
-def test_the_rush_of_the_last_hour_is_told_and_what_cannot_be_told_is_one_sentence(made: Made) -> None:
+def test_the_rush_of_the_last_hour_is_told_and_what_cannot_be_told_is_one_sentence(made: Operated) -> None:
     rises = {(row["kind"], row["name"]): row for row in made.report["rises"]}
     assert rises["intent", "fault"]["now"] == 20
     assert any(f["kind"] == "rise" and "`fault`" in f["said"] for f in made.report["look_at"])
@@ -127,7 +101,7 @@ def test_the_rush_of_the_last_hour_is_told_and_what_cannot_be_told_is_one_senten
     assert shown.count("are needed") <= 1
 
 
-def test_what_contacts_take_is_what_a_count_by_hand_finds(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_contacts_take_is_what_a_count_by_hand_finds(made: Operated, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(effort_module, "FEWEST_CUSTOMERS", 10)
     told = effort_module.effort(made.log, made.release, NOW_US)
     contacts = _contacts(made.entries)
@@ -159,14 +133,32 @@ def _contacts(entries: list[Entry]) -> list[tuple[str, int, str, bool]]:
         ({"lift_eur": None, "why": "too small to tell"}, "cannot be told yet: too small to tell"),
     ],
 )
-def test_the_sentence_on_value_claims_no_more_than_its_interval(made: Made, change: Report, text: str) -> None:
+def test_the_sentence_on_value_claims_no_more_than_its_interval(made: Operated, change: Report, text: str) -> None:
     report = with_value(made.report)
     report["people"]["control"].update(change)
     assert text in contents(report)["sentences"][0].text
     assert value_plot(report) is not None
 
 
-def test_an_empty_part_has_no_section(made: Made) -> None:
+def test_what_imported_contacts_came_to_is_shown_briefly(browser: Browser, made: Operated, tmp_path: Path) -> None:
+    row = {"action": "tv-bundle", "channel": "e-mail", "contacts": 4_000, "succeeded": 480}
+    figures = {"imported": [{**row, "value": 0.12, "low": 0.111, "high": 0.131}], "imported_said": "4,000 contacts."}
+    address = write_page(tmp_path / "report.html", {**made.report, **figures}).as_uri()
+    with opened(browser, address, width=320) as page:
+        assert "4,000 contacts." in page.inner_text("#imported")
+        assert "12.0%" in page.locator("#imported svg:visible").text_content()
+        assert overflow(page) == []
+    assert "imported" not in [section.id for section in contents(made.report)["sections"]]
+
+
+def test_the_picture_of_the_readme_is_small_and_of_its_size() -> None:
+    picture = README.read_bytes()
+    assert len(picture) < 120_000
+    assert int.from_bytes(picture[16:20], "big") == README_SIZE["width"]
+    assert f"]({README})" in Path("README.md").read_text()
+
+
+def test_an_empty_part_has_no_section(made: Operated) -> None:
     ids = [section.id for section in contents({**made.report, "drift": [], "annoyed": []})["sections"]]
     assert "drift" not in ids
     assert "approval" not in ids

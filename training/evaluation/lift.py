@@ -165,7 +165,8 @@ def _units(log: DecisionLog, release: Release, arms: Mapping[str, Arm], ends: Se
 def _said(units: pa.Table, unit: str, since_us: int) -> str:
     """Return what was counted, in which unit, and what was left out, as sentences for the report."""
     people, moved, unnamed = (int(pc.sum(units[name]).as_py() or 0) for name in ("customers", "moved", "unnamed"))
-    counted = f"{people} customers in {units.num_rows} units as drawn (each {unit}), since {iso(since_us)[:10]}"
+    of = f" in {units.num_rows:,} accounts" if unit == "account" else ""
+    counted = f"{people:,} customers{of}, drawn by {unit} since {iso(since_us)[:10]}"
     parts = [f"{counted}: all their sales from their first decision on count, and nobody is left out."]
     if moved:
         parts.append(f"{moved} were decided in another arm later on; they stay in their first.")

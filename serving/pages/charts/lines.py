@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from markupsafe import Markup
@@ -76,15 +77,12 @@ def _drawing(lines: Sequence[Line], say: Say, say_x: Say, width: float) -> Drawi
 
 
 def _places(values: Sequence[float], say: Say, x: Scale) -> Markup:
-    """Return the texts of the x axis: the first, the last, and those between that have room."""
-    apart, shown = longest(say(v) for v in values) + 16.0, [values[0]]
-    for value in values:
-        before = 1.5 * apart if len(shown) == 1 else apart  # the first text begins at its place
-        if x(value) - x(shown[-1]) >= before and x(values[-1]) - x(value) >= 1.5 * apart:
-            shown.append(value)
+    """Return the texts of the x axis: the last, and every so many before it as leave room between them."""
+    room = 1.5 * (longest(say(v) for v in values) + 16.0)  # the texts at both ends lie beside their places
+    spread = (values[::-step] for step in range(1, len(values) + 1))
+    shown = next(s for s in spread if all(x(a) - x(b) >= room for a, b in pairwise(s)))
     anchors = {values[0]: "start", values[-1]: "end"}
-    shown += [values[-1]] if len(values) > 1 else []
-    return joined(label(x(v), _BOTTOM + 20.0, say(v), anchors.get(v, "middle")) for v in shown)
+    return joined(label(x(v), _BOTTOM + 20.0, say(v), anchors.get(v, "middle")) for v in reversed(shown))
 
 
 def _band(one: Line, x: Scale, y: Scale) -> Markup:

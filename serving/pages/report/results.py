@@ -144,8 +144,10 @@ def _imported(rows: Sequence[Row]) -> tuple[PagePart, ...]:
         (r["action"], r["channel"], count(r["contacts"]), count(r["succeeded"]), _interval({**r, "rate": r["value"]}))
         for r in rows
     ]
-    table = TextTable("Imported contacts", ("Action", "Channel", "Contacts", "Successes", "Share"), cells, words=2)
-    return (PagePart("What came of imported contacts", table),)
+    title = "What came of imported contacts"
+    bars = [Bar(f"{r['action']}, {r['channel']}", r["value"], r["low"], r["high"]) for r in rows[:MOST]]
+    table = TextTable(title, ("Action", "Channel", "Contacts", "Successes", "Share"), cells, words=2)
+    return (PagePart(title, table, "Share of contacts, with its 95% interval.", bar_chart(title, bars, percent)),)
 
 
 def _shares(effort: Row) -> tuple[PagePart, ...]:
