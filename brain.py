@@ -24,6 +24,7 @@ from brain_command import (
     Command,
     Failed,
     Result,
+    check_folder_of,
     check_machine,
     check_port,
     command,
@@ -213,6 +214,7 @@ def decide(workspace: Workspace, request: Any, release: str | None) -> Result:
 @table_options
 def batch(workspace: Workspace, customers: Path, out: Path, table: dict[str, Any], **options: Any) -> Result:
     """Decide for every customer_id of a table, which may have account_id, locale and context columns."""
+    check_folder_of(out)
     from features.importing.opening import Stated, open_table
     from serving.commands import batch as batches
 
@@ -245,6 +247,7 @@ def export(
 ) -> Result:
     """Export everything that is held about a customer, or about an account."""
     subject_id, kind = _subject(customer_id, account_id)
+    check_folder_of(out)
     from serving.commands.offline import export_customer
 
     return export_customer(workspace, subject_id, out, kind, purpose)

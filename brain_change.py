@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from brain_command import ONLY_READS, Result, command
+from brain_command import ONLY_READS, Result, check_folder_of, command
 from serving.settings import Workspace
 
 _NAMES = "The release before: a hash or its beginning, `current`, `files` or a folder; CHANGED is named alike."
@@ -20,6 +20,7 @@ def simulate_change(
     workspace: Workspace, changed: str, before: str, sample: int, as_of: str | None, page: Path | None
 ) -> Result:
     """Show what CHANGED, by default the files, does to customers: whose first offer changes, money, help, fairness."""
+    check_folder_of(page)
     from serving.commands.offline import open_brain
     from serving.commands.progress import phases
     from serving.commands.releases.simulating import described, named_pair, simulate, with_gates_in_words, write_page

@@ -263,6 +263,12 @@ def check_readable(files: Sequence[str]) -> None:
             raise Refused(f"{file} {reason}")
 
 
+def check_folder_of(file: Path | None) -> None:
+    """Raise Refused if the folder of a file to write is not there, before any work is done for it."""
+    if file is not None and not file.parent.is_dir():
+        raise Refused(f"{file} cannot be written: there is no folder {file.parent}; make it, or name another file")
+
+
 def open_workspace(folder: Path) -> Workspace:
     """Open the workspace; if it was moved or copied, what names its folder is written anew first."""
     workspace = Workspace.open(folder)

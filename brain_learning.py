@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from brain_command import ONLY_READS, READABLE, WITHOUT_APPROVAL, Result, command, table_options
+from brain_command import ONLY_READS, READABLE, WITHOUT_APPROVAL, Result, check_folder_of, command, table_options
 from decisioning.errors import Refused
 from serving.access.users import operating_system_user
 from serving.settings import Workspace
@@ -43,6 +43,7 @@ def train(workspace: Workspace, what: str, data: Path | None, table: dict[str, A
         raise Refused("models of risk alone score every customer: leave --customers and --scores out")
     if (customers is None) != (scores is None):
         raise Refused("--scores needs --customers, a table with a column customer_id, and the other way round")
+    check_folder_of(scores)
     if what not in _FROM_MESSAGES:
         if data is not None or any(table.values()):
             raise Refused(f"{what} learns from the ledger: leave --data out, and what states how it is written")

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import brain
+from brain_command import open_workspace
 from serving.settings import Workspace
 from tests.serving.workspaces import ask, small_workspace
 
@@ -270,6 +271,10 @@ TOLD_AT_ONCE = [
     ("export", "--workspace", "{}"),
     ("erase", "c-1", "--account", "a-1", "--yes", "--workspace", "{}"),
     ("restrict", "--workspace", "{}"),
+    ("export", "c-1", "--out", "{absent}/c-1.json", "--workspace", "{}"),
+    ("simulate-change", "--page", "{absent}/page.html", "--workspace", "{}"),
+    ("batch", __file__, "--channel", "web", "--placement", "hero", "--out", "{absent}/x.parquet", "--workspace", "{}"),
+    ("train", "risk", "--customers", __file__, "--scores", "{absent}/x.parquet", "--workspace", "{}"),
     ("looks", "c-1", "--account", "a-1", "--workspace", "{}"),
     ("key", "create", "--scope", "nosuch", "--workspace", "{}"),
     ("user", "add", "ann", "--scope", "nosuch", "--workspace", "{}"),
@@ -299,6 +304,7 @@ def told_by(*commands: tuple[str, ...]) -> list[tuple[list[str], int, set[str]]]
 @pytest.mark.promise("commands.short-of-time")
 def test_a_first_error_is_told_before_any_library_that_works_is_loaded(small: Workspace, tmp_path: Path) -> None:
     absent = tmp_path / "absent"
+    open_workspace(small.root)  # a copy is settled by the first command in it
     told = told_by(*(tuple(w.format(small.root, absent=absent) for w in words) for words in TOLD_AT_ONCE))
     assert len(told) == len(TOLD_AT_ONCE)
     for words, exit_code, loaded in told:
@@ -308,6 +314,7 @@ def test_a_first_error_is_told_before_any_library_that_works_is_loaded(small: Wo
 
 @pytest.mark.promise("commands.short-of-time")
 def test_an_unknown_action_or_key_is_told_without_tables_and_models(small: Workspace) -> None:
+    open_workspace(small.root)
     where = ("--workspace", str(small.root))
     for words, exit_code, loaded in told_by(("pause", "nosuch", *where), ("key", "revoke", "nosuch", *where)):
         assert exit_code == 1, words
