@@ -85,7 +85,7 @@ def test_what_says_nothing_new_is_left_out(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("m.csv", "text,mood\nhi,negative\n", "no column label.*text, mood"),
+        ("m.csv", "text,mood\nhi,negative\n", "no column `label`.*`mood`, `text`"),
         ("m.csv", "", "m.csv is empty"),
         ("m.csv", "text,label\nhi,negative\nho,Jansen\n", "row 3, column label: must be one of negative, neutral, pos"),
         ("m.csv", "text,label,language\nhi,negative,fr\n", "row 2, column language: must be one of nl, en"),
@@ -97,7 +97,7 @@ def test_what_says_nothing_new_is_left_out(tmp_path):
             '{"text": 2, "label": "negative"}\n{"text": 3, "label": "negative"}',
             "rows 1 and 2, column text: 2 cells: must be a",
         ),
-        ("m.jsonl", '{"text": "hi"}', "no column label"),
+        ("m.jsonl", '{"text": "hi"}', "no column `label`"),
         ("m.jsonl", '{"text": "Jansen', "first line is not a JSON object"),
         ("m.jsonl", '{"text": "a", "label": "x", "label": "y"}', "has a key twice"),
         ("m.jsonl", "[" * 100_000, "is not JSON: write one object on each line"),
