@@ -9,6 +9,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND_US = 1_000_000
 HOUR_US = 3600 * SECOND_US
 DAY_US = 24 * HOUR_US
+WEEK_US = 7 * DAY_US
 EARLIEST_YEAR: Final = 1990
 LATEST_YEAR: Final = 2200
 IMPLAUSIBLE: Final = f"expected a time between the years {EARLIEST_YEAR} and {LATEST_YEAR}"

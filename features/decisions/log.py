@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from decisioning.catalogue.release import Release
-from decisioning.times import DAY_US
+from decisioning.times import DAY_US, WEEK_US
 from features.decisions.labels import label_columns, labels_sql, longest_window_us, outcome_tables
 from features.decisions.parsing import KINDS, ParsedRecords, fact_columns, parse
 from features.decisions.people import PEOPLE
@@ -34,7 +34,6 @@ from features.ledger import Ledger
 LOG = "decisions"
 """The folder's name within a workspace's data."""
 Progress = Callable[[int, int, str], None]
-WEEK_US = 7 * DAY_US
 _MONDAY_US = 4 * DAY_US
 """1970 began on a Thursday: its first Monday was the fifth day."""
 _PAGE = 20_000

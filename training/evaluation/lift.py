@@ -20,7 +20,7 @@ from decisioning.catalogue.policies import Arm, Unit
 from decisioning.catalogue.release import Release
 from decisioning.deciding.arms import NBA
 from decisioning.records.kept import ACCOUNT, OWN
-from decisioning.times import DAY_US, iso, microseconds
+from decisioning.times import DAY_US, WEEK_US, iso, microseconds
 from features.decisions.log import DecisionLog
 from features.decisions.people import PEOPLE
 from features.decisions.worth import catalogue_eur, sales
@@ -119,7 +119,7 @@ def value_over_time(log: DecisionLog, release: Release, now_us: int) -> list[dic
     first_us = log.query(_FIRST.format(since_us=_began_us(arms)), release)["at_us"][0].as_py()
     if first_us is None:
         return []
-    step_us = max(7 * DAY_US, -(-(now_us - first_us) // (_MOST_ENDS * DAY_US)) * DAY_US)
+    step_us = max(WEEK_US, -(-(now_us - first_us) // (_MOST_ENDS * DAY_US)) * DAY_US)
     ends = [*range(now_us, first_us, -step_us)][:_MOST_ENDS][::-1]
     units = _units(log, release, arms, ends)
     return [row for end in ends for row in _compared(_rows(units.filter(pc.equal(units["until_us"], end)), arms), end)]

@@ -14,13 +14,12 @@ from decisioning.deciding.record import Computation, Decision
 from decisioning.facts.forms import Issue
 from decisioning.facts.schema import Value
 from decisioning.records.kept import KeptPick
-from decisioning.times import DAY_US
+from decisioning.times import WEEK_US
 
 ABSENT = "release:absent"
 """Stands for the reason why a release that does not have the place offers nothing there."""
 NOTHING = "nothing"
 """Stands for the first offer where nothing is offered."""
-WEEK_US = 7 * DAY_US
 
 
 @dataclass(frozen=True, slots=True)

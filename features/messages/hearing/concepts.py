@@ -6,8 +6,8 @@ from functools import cache
 from pathlib import Path
 
 _FILE = Path(__file__).with_name("concepts.txt")
-_LONGEST = 24
-"""The largest number of characters of a word that is looked up."""
+LONGEST_WORD = 24
+"""The number of characters to which a word is cut."""
 _SHORTEST_PREFIX = 3
 _SHORTEST_MISTYPED = 5
 """The smallest number of characters of a listed word of which typing mistakes are known."""
@@ -27,7 +27,7 @@ class _Lexicon:
 
 def concepts_of(word: str) -> tuple[int, ...]:
     """Return the numbers of a lower-case word's concepts, from 1, or of the word that it is a mistyped form of."""
-    word, lexicon = word[:_LONGEST], _lexicon()
+    word, lexicon = word[:LONGEST_WORD], _lexicon()
     numbers = lexicon.words.get(word) or _by_prefix(word, lexicon)
     return numbers or (_meant(word, lexicon) if len(word) >= _SHORTEST_MISTYPED - 1 else ())
 

@@ -12,7 +12,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from features.messages.hearing.concepts import concepts_of
+from features.messages.hearing.concepts import LONGEST_WORD, concepts_of
 from features.messages.text import MAX_WORDS
 
 BUCKETS = 1 << 18
@@ -24,7 +24,6 @@ _CHARACTER_GRAMS = (3, 4, 5)
 _FARTHEST = 3
 """How many concepts after the first of a pair the second may be."""
 _TOKEN = re.compile(r"[^\W_]+(?:['-][^\W_]+)*|[!?]+|[.;…]+")
-_LONGEST = 24
 _BEGIN, _END = "^", "$"
 
 Ints = NDArray[np.int64]
@@ -77,7 +76,7 @@ def _tokens(text: str) -> _Tokens:
             if length == _PIECE:
                 piece, length = piece + 1, 0
             begun = bool(places) and places[-1][1] == sentence
-            added = [match[0][:_LONGEST]] if begun else [_BEGIN, match[0][:_LONGEST]]
+            added = [match[0][:LONGEST_WORD]] if begun else [_BEGIN, match[0][:LONGEST_WORD]]
             texts += added
             places += [(piece, sentence)] * len(added)
             length += 1

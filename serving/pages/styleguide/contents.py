@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from decisioning.times import WEEK_US
 from serving.pages.charts import Bar, Line, Point, bar_chart, calibration_chart, line_chart
 from serving.pages.figures import count, euros, percent, ratio, short_day
 from serving.pages.tables import TextTable
@@ -12,7 +13,6 @@ HOSTILE: Final = (
     "Hubertina-Wilhelmina van Schimmelpenninck-Oldenbarneveltstein"
 )
 _LONG: Final = "A note of 2,000 characters, " * 71 + "x" * 12
-_WEEK_US: Final = 7 * 86_400_000_000
 _BEGAN_US: Final = 1_788_739_200_000_000
 
 
@@ -33,7 +33,7 @@ _FINDINGS: Final = (
 
 
 def _drawings() -> list[Any]:
-    weeks = [_BEGAN_US + n * _WEEK_US for n in range(9)]
+    weeks = [_BEGAN_US + n * WEEK_US for n in range(9)]
     brain = Line("the brain", [Point(at, 1.1 * n, 0.8 * n - 0.5, 1.3 * n + 0.7) for n, at in enumerate(weeks)])
     control = Line("control group", [Point(at, 0.7 * n) for n, at in enumerate(weeks)], main=False)
     rates = [Bar("tv-bundle", 0.12, 0.1, 0.15, 0.11), Bar(HOSTILE, 0.02, 0.0, 0.05), Bar("call-back", 0.3, 0.2, 0.4)]

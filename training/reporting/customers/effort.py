@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 
 from decisioning.catalogue.release import Release
-from decisioning.times import DAY_US
+from decisioning.times import DAY_US, HOUR_US
 from features.decisions.log import DecisionLog
 from training.evaluation.metrics import rate_interval
 from training.fitting.intervals import mean_interval
 from training.model.frame import Bools, Ints
-from training.reporting.customers.rises import HOUR_US, asked_features, human_channels
+from training.reporting.customers.rises import asked_features, human_channels
 from training.rows.columns import bools, unit_codes
 
 EFFORT_DAYS: Final = 90

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from decisioning.catalogue.release import Release
-from decisioning.times import DAY_US
+from decisioning.times import DAY_US, HOUR_US
 from features.decisions.labels import COMPLAINED
 from features.decisions.log import DecisionLog
 
@@ -23,7 +23,6 @@ FALSE_ALARMS: Final = 0.01
 HISTORY_DAYS: Final = 28
 FEWEST_DAYS: Final = 7
 """With a shorter past nothing is said of rises."""
-HOUR_US: Final = DAY_US // 24
 
 _BEGAN = "SELECT min(_at_us) AS at_us FROM log WHERE _source = 'decision'"
 _COUNTS = """
@@ -94,8 +93,8 @@ def _series_sql(release: Release) -> Iterator[str]:
     for name in asked_features(release):
         on_people = f"""_channel IN ({channels}) AND "{name}" IS NOT NULL"""
         yield _DECIDED.format(kind="intent", name=f'"{name}"', decided=decided, condition=on_people)
-    for feature in (f for f in release.schema.features.values() if "request" in f.tags and f.dtype != "string"):
-        if feature.dtype in ("int", "float", "bool"):
+    for feature in release.schema.features.values():
+        if "request" in feature.tags and feature.dtype in ("int", "float", "bool"):
             said = f'"{feature.name}"::DOUBLE > 0'
             yield _DECIDED.format(kind="request", name=f"'{feature.name}'", decided=decided, condition=said)
 
