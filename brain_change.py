@@ -7,7 +7,7 @@ import click
 from brain_command import ONLY_READS, Result, check_folder_of, command
 from serving.settings import Workspace
 
-_NAMES = "The release before: a hash or its beginning, `current`, `files` or a folder; CHANGED is named alike."
+_NAMES = "The release before: a hash or its beginning, `current`, `files` or a folder. CHANGED takes the same."
 
 
 @command(name="simulate-change", stopped=ONLY_READS)

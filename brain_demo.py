@@ -1,4 +1,4 @@
-"""The commands of the operator in a box: build, train and serve the demo, and generate its world."""
+"""The commands of the demo: build, train and serve it, and fill a workspace with a generated world."""
 
 import os
 import signal

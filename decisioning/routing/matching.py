@@ -1,8 +1,8 @@
-"""Who waits is given to agents with room, all at once, so that the sum of the scores is as large as can be.
+"""Gives those who wait to agents with room, all at once, so that the sum of the scores is as large as possible.
 
-It is solved by the auction algorithm (Bertsekas 1988; agents with room for several as similar objects, Bertsekas and
-Castanon 1989): each bidder bids for what it prefers at the prices of the moment, by as much as that is better than the
-second best, and `STEP_S` more. The sum is within `STEP_S` a bidder of the largest.
+The pairs are found by the auction algorithm (Bertsekas 1988; agents with room for several as similar objects,
+Bertsekas and Castanon 1989): each bidder bids for what it prefers at the prices of the moment, by as much as that is
+better than the second best, and `STEP_S` more. The sum is within `STEP_S` a bidder of the largest.
 """
 
 import heapq

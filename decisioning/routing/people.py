@@ -76,7 +76,7 @@ class Presence:
 
 
 class Roster:
-    """The agents of a shift, with who of them meets which hard requirements, which is mask once for each kind."""
+    """The agents of a shift, and who of them meets every hard requirement of a kind of conversation, found once."""
 
     def __init__(self, agents: Sequence[Agent]) -> None:
         self.agents = tuple(agents)
