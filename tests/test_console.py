@@ -40,7 +40,8 @@ def test_no_cell_is_cut_and_every_column_is_shown_or_named(rows: list[list[objec
     ("key", "value", "text"),
     [
         ("rate", 0.02245, "2.2%"),
-        ("share", 0.5, "50%"),
+        ("share", 0.5, "50.0%"),
+        ("change_eur", -5.0, "−€5.00"),
         ("value_eur", 1234.5, "€1,234"),
         ("price_eur", 9.5, "€9.50"),
         ("rows", 14317, "14,317"),

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
 
-from serving.commands.telling.cells import euros, percentage
 from serving.commands.telling.results import WHY_EMPTY
+from serving.pages.figures import euros, percent
 
 _CONSOLE = Console(highlight=False)
 
@@ -104,9 +104,9 @@ def _offer(name: str, offer: dict[str, Any]) -> list[str]:
     title = next(iter(offer["content"].values()), offer["content_ref"] or "")
     lines = [
         f"[bold]{name}[/bold]  [green]{offer['action']}[/green] ({offer['issue']}, {offer['tier']})  “{escape(title)}”",
-        f"      propensity {percentage(offer['propensity'])} ({offer['confidence']} confidence), "
+        f"      propensity {percent(offer['propensity'])} ({offer['confidence']} confidence), "
         f"value {euros(offer['value_eur'])}, priority {euros(offer['priority'])}, "
-        f"chosen with probability {percentage(offer['probability'])}",
+        f"chosen with probability {percent(offer['probability'])}",
     ]
     return lines + [f"      - {escape(reason['text'])}" for reason in offer["reasons"]]
 

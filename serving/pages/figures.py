@@ -1,17 +1,15 @@
-"""Figures in words, rounded as people round them: with a unit, and no more digits than are known."""
+"""Figures in words for pages and terminals, with a unit, rounded as people round them, and to what is known."""
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
-
-from markupsafe import Markup, escape
 
 Say = Callable[[float], str]
 """Writes a number with its unit."""
 NOTHING: Final = "–"
 _MINUS: Final = "\u2212"
+_HASH_DIGITS: Final = 12
 
 
 def number(value: float, places: int = 0) -> str:
@@ -103,9 +101,9 @@ def spaced(code: str) -> str:
     return code.replace("_", " ")
 
 
-def with_code(text: str) -> Markup:
-    """Return a text whose parts between backticks are marked as code; all of it is escaped."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704  it is escaped
+def short_hash(name: str) -> str:
+    """Return a hash such as that of a release with its first twelve digits, by which commands take it."""
+    return name[: name.find(":") + 1 + _HASH_DIGITS]
 
 
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
@@ -117,6 +115,6 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "plural": plural,
     "day": day,
     "spaced": spaced,
-    "with_code": with_code,
+    "short_hash": short_hash,
 }
 """What templates call by name."""

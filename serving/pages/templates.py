@@ -1,6 +1,7 @@
 """How pages are written: templates that escape whatever is put into them, answered over HTTP or kept as a file."""
 
 import base64
+import re
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from features.files import replace_file
 from serving.pages import figures
@@ -58,5 +59,10 @@ def _own_style() -> Style:
 def _templates() -> Environment:
     loader = FileSystemLoader(FOLDER)
     made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    made.filters.update(figures.FILTERS)
+    made.filters.update(figures.FILTERS, with_code=_with_code)
     return made
+
+
+def _with_code(text: str) -> Markup:
+    """Return a text whose parts between backticks are marked as code; all of it is escaped."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704  it is escaped

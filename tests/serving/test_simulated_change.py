@@ -19,6 +19,7 @@ from features.ledger.tables import RECORDS
 from serving.brain.runtime import Brain
 from serving.commands.releases.population import name_of
 from serving.customers import erasing
+from serving.pages.figures import short_hash
 from serving.settings import Workspace
 from tests.serving.workspaces import Client, ask, small_workspace, welcome
 
@@ -275,7 +276,9 @@ def test_a_diff_of_personas_says_what_gates_cannot_show(workspace: Workspace, si
     shown = diff()
     assert (shown["moved"], len(shown["changes"])) == ([], 1)
     assert [row["after"] for row in shown["first_offers"]] == ["sports-channel"]
-    assert f"brain simulate-change {shown['after'][:15]} --against {shown['before'][:15]}" in shown["advice"]
+    assert (
+        f"brain simulate-change {short_hash(shown['after'])} --against {short_hash(shown['before'])}" in shown["advice"]
+    )
 
 
 @pytest.mark.promise("decisions.previews-write-nothing")

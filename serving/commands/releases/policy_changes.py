@@ -28,6 +28,7 @@ from serving.commands.progress import phases
 from serving.commands.releases.naming import release_named
 from serving.commands.releases.persona_decisions import personas_decided
 from serving.commands.releases.population import SAMPLE, ask_for, known_of_streams, name_of
+from serving.pages.figures import short_hash
 from serving.settings import Workspace
 
 
@@ -71,7 +72,7 @@ def _first_offers(brain: Brain, releases: tuple[Release, Release], at_us: int) -
 def _advice(old: Release, new: Release, *, personas: bool) -> str:
     """Return what to do where no gate moves anybody although the catalogues differ."""
     who = "these personas, who are few," if personas else "these customers"
-    compare = f"brain simulate-change {new.hash[:15]} --against {old.hash[:15]}"
+    compare = f"brain simulate-change {short_hash(new.hash)} --against {short_hash(old.hash)}"
     return f"no gate moves any of {who}; ranking, prices and odds may still change what customers get: {compare}"
 
 

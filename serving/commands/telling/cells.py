@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from decisioning.times import iso
+from serving.pages.figures import euros, percent, short_hash
 
 INTERVAL = {"value", "low", "high"}
 """The keys of a figure with its interval."""
@@ -11,7 +12,6 @@ MOST = 10
 """How many entries of a list or rows of a table people are shown."""
 _SHARES = {"rate", "share", "propensity", "probability", "predicted", "observed"}
 _HASH = re.compile(r"(sha256:)?[0-9a-f]{64}")
-_SHORT_HASH = 12
 _FIRST_MOMENT_US, _LAST_MOMENT_US = 10**14, 10**17
 """Between these lie times in microseconds, of 1973 to 5138."""
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d):\d\d(\.\d+)?(Z|\+00:00)")
@@ -37,7 +37,7 @@ def cell(value: Any, key: str = "") -> str:
 def number(value: float, key: str = "") -> str:
     """Return a number with as many digits as people read: a share as a percentage, an amount in euros with cents."""
     if key in _SHARES and isinstance(value, float):
-        return percentage(value)
+        return percent(value)
     if key.endswith("_eur"):
         return euros(value)
     if isinstance(value, int):
@@ -45,18 +45,6 @@ def number(value: float, key: str = "") -> str:
             return _text(iso(value), key)
         return f"{value:,}" if abs(value) >= 10_000 else str(value)
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def percentage(share: float) -> str:
-    """Return a share as a percentage with two digits that count, and no decimals from ten on."""
-    percent = 100 * share
-    return f"{percent:.0f}%" if abs(percent) >= 10 or percent == 0 else f"{percent:.2g}%"
-
-
-def euros(amount: float) -> str:
-    """Return an amount in euros, with cents below a hundred."""
-    text = f"{abs(amount):,.2f}" if abs(amount) < 100 else f"{abs(amount):,.0f}"
-    return f"{'-' if amount < 0 else ''}€{text}"
 
 
 def folded(texts: list[str], most: int = MOST) -> str:
@@ -81,7 +69,7 @@ def is_records(value: Any) -> bool:
 
 def _text(text: str, key: str) -> str:
     if _HASH.fullmatch(text) and key != "hash":  # who approves a hash needs the whole of it
-        return text[: text.find(":") + 1 + _SHORT_HASH]
+        return short_hash(text)
     if moment := _MOMENT.fullmatch(text):
         return f"{moment[1]} {moment[2]} UTC"
     return gate(text) if _GATE.fullmatch(text) else text

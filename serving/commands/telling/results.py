@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from serving.commands.telling.cells import cell, euros, folded, number, percentage
+from serving.commands.telling.cells import cell, folded, number
+from serving.pages.figures import euros, percent
 
 Json = dict[str, Any]
 _NEEDED = ("needed_customers", "needed_effective_rows", "rows", "held_out_rows", "decisions", "customers")
@@ -108,7 +109,7 @@ def _evaluated(result: Json) -> list[str]:
 def _earned(reward: str, logged: Json) -> str:
     in_euros = reward == "value_eur"
     value, low, high = (
-        None if part is None else euros(part) if in_euros else percentage(part) for part in logged.values()
+        None if part is None else euros(part) if in_euros else percent(part) for part in logged.values()
     )
     between = f", between {low} and {high}" if low else ""
     return (
@@ -130,16 +131,16 @@ _FIGURES = (("policies", "value"), ("rankings", "worth"), ("uplift", "value"))
 def _of_trial(result: Json) -> list[str]:
     if "verdict" not in result:
         return (
-            [f"{result['model']} makes {percentage(result['share'])} of decisions from now on"]
+            [f"{result['model']} makes {percent(result['share'])} of decisions from now on"]
             if result.get("share")
             else []
         )
     open_ = f", of which {number(result['open'])} are still open" if result["open"] else ""
-    share, made = percentage(result["share"]), number(result["decisions"])
+    share, made = percent(result["share"]), number(result["decisions"])
     lines = [f"{result['model']} makes {share} of decisions: {made} so far{open_}"]
     if result["customers"]:
         value, more = result["value"], "more a decision than the champion, between"
-        shown = [euros(v) if result["reward"] == "value_eur" else percentage(v) for v in value.values()]
+        shown = [euros(v) if result["reward"] == "value_eur" else percent(v) for v in value.values()]
         lines += [f"it brings {shown[0]} {more} {shown[1]} and {shown[2]}"]
     return [*lines, f"verdict: {result['verdict']}, as {result['why']}"]
 
@@ -272,10 +273,10 @@ WHY_EMPTY = {
 def _offered(placement: str, offer: Json) -> list[str]:
     title = next(iter(offer["content"].values()), offer["content_ref"] or "")
     figures = "propensity {}, value {}, priority {}, chosen with probability {}".format(
-        percentage(offer["propensity"]),
+        percent(offer["propensity"]),
         euros(offer["value_eur"]),
         euros(offer["priority"]),
-        percentage(offer["probability"]),
+        percent(offer["probability"]),
     )
     reasons = [f"  - {reason['text']}" for reason in offer["reasons"]]
     return [f"{placement}: {offer['action']} “{title}”", f"  {figures}", *reasons]

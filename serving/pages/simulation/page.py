@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from serving.pages.charts import Bar, bar_chart
-from serving.pages.figures import count, euros, percent
+from serving.pages.figures import count, euros, percent, short_hash
 from serving.pages.simulation.words import LITTLE_TRIED, eur, group_name, sentences, share
 from serving.pages.tables import TextTable
 from serving.pages.templates import document
@@ -19,7 +19,6 @@ _SECTIONS = (
     ("fairness", "Fairness"),
     ("change", "The change"),
 )
-_HASH = 15
 NONE = "none"
 
 
@@ -30,8 +29,8 @@ def page_of(figures: Result) -> str:
         figures=figures,
         sentences={subject: _unbroken(text) for subject, text in sentences(figures).items()},
         sections=_SECTIONS,
-        before=figures["before"][:_HASH],
-        after=figures["after"][:_HASH],
+        before=short_hash(figures["before"]),
+        after=short_hash(figures["after"]),
         flows=_flow_chart(figures),
         tables=_tables(figures),
         money=_money_chart(figures),
