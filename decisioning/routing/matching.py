@@ -46,15 +46,20 @@ def _round(waiting: Sequence[Waiting], staff: Staff) -> list[tuple[int, int]]:
     values = values_of(waiting, staff, places)
     channels = np.asarray([who.channel for who in waiting])
     units = [
-        _units(staff.presences[place], set(channels[np.isfinite(column)].tolist()))
+        _units(staff.presences[place], set(channels[np.isfinite(column)].tolist()), staff.rules.most_upset_in_a_row)
         for place, column in zip(places, values.T, strict=True)
     ]
     return [(row, places[n]) for row, n in auction(values, units)]
 
 
-def _units(presence: Presence, channels: set[str]) -> int:
-    """Return for how many there is room: for one, if it may be a call or a chat, since either takes other shares."""
-    return min([1, *map(presence.room, channels)]) if len(channels) != 1 else presence.room(*channels)
+def _units(presence: Presence, channels: set[str], most_upset: int) -> int:
+    """Return how many customers an agent may get in one round: one, if some wait for a call and others in a chat.
+
+    A call and a chat take other shares of the agent. Nobody gets more than may be upset in a row: who had how many is
+    looked at between rounds.
+    """
+    room = min([1, *map(presence.room, channels)]) if len(channels) != 1 else presence.room(*channels)
+    return min(room, max(1, most_upset - presence.upset_in_a_row))
 
 
 def values_of(waiting: Sequence[Waiting], staff: Staff, places: Sequence[int]) -> NDArray[np.float64]:

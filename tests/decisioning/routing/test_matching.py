@@ -1,6 +1,7 @@
 """Many are matched at once: nobody gets what they may not have, and the sum is what an exact solver finds."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -111,3 +112,12 @@ def test_ten_thousand_and_five_hundred_agents_are_matched_as_an_exact_solver_wou
     values = values_of(waiting, staff, range(500))
     units = [p.room("chat") for p in staff.presences]
     assert sum(values[pair] for pair in auction(values, units)) >= 0.99 * largest_sum(values, units)
+
+
+def test_room_for_several_gives_nobody_too_many_upset_customers_at_once() -> None:
+    agents = [Agent(name, frozenset(["nl"]), {"a": 1.0}, frozenset(), {"chat": 2}, 0, 2 * NOW_US) for name in "xy"]
+    presences = [Presence(agents[0], NOW_US, upset_in_a_row=3), Presence(agents[1], NOW_US, {"chat": 2})]
+    waiting = [Waiting(str(n), NOW_US - 10**8, "a", "nl", "chat", upset=True) for n in range(2)]
+    staff = Staff(Roster(agents), presences, NOW_US, RoutingRules())
+    assert len(assign(waiting, staff)) == 1
+    assert len(assign([waiting[0], replace(waiting[1], upset=False)], staff)) == 2
