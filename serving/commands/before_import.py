@@ -13,6 +13,7 @@ from features.importing.checking import checked_catalogue
 from features.importing.drafting import draft_mapping, names
 from features.importing.generate import catalogue_files
 from features.importing.opening import Stated, open_table
+from features.importing.opening.stated import OPTIONS
 from features.importing.plan import assign_paths, make_plan
 from features.importing.reading import MappingSource, unknown_columns
 from features.importing.recipes import mapping_file, open_mapping
@@ -122,7 +123,7 @@ def _of_headers(mapping: str, arguments: Sequence[str]) -> Iterator[Mistake]:
 
 
 def _of_header(node: YamlNode, path: Path) -> Iterator[Mistake]:
-    options = {key: node.value.get(key) for key in ("separator", "encoding", "decimal", "sheet")}
+    options = {key: node.value.get(key) for key in OPTIONS}
     try:
         yield from unknown_columns(node, open_table(path, Stated(**options)))
     except Refused as error:
