@@ -12,7 +12,17 @@ from feast.data_format import ParquetFormat
 from feast.types import Bool, Bytes, Float64, Int64, PrimitiveFeastType, String
 
 from decisioning.facts.schema import Dtype, worded
-from features.views import SIGNALS, SIGNALS_STATE, SIGNALS_VERSION, VIEWS, ProfileView, read_views, stamps_column
+from features.views import (
+    PROFILE,
+    SCORES,
+    SIGNALS,
+    SIGNALS_STATE,
+    SIGNALS_VERSION,
+    VIEWS,
+    ProfileView,
+    read_views,
+    stamps_column,
+)
 
 FEAST_TYPES: Mapping[Dtype, PrimitiveFeastType] = {
     "float": Float64,
@@ -21,6 +31,14 @@ FEAST_TYPES: Mapping[Dtype, PrimitiveFeastType] = {
     "string": String,
     "enum": String,
     "timestamp": Int64,
+}
+
+FACTS, INTERNAL = {"holds": "features"}, {"holds": "state"}
+"""Tags by which Feast's page and `feast feature-views list --tags` tell features from what the brain keeps beside."""
+DESCRIPTIONS: Mapping[str, str] = {
+    PROFILE: "Facts of customers, from imports and other systems.",
+    SCORES: "Scores of risk models, written after each training.",
+    SIGNALS: "Internal: counts, sums and sessions of signals in one encoded value. It holds no feature to train on.",
 }
 
 
@@ -45,7 +63,7 @@ def feature_view(view: ProfileView, offline: Path, entity: Entity) -> FeatureVie
         for f in view.features
     ]
     stamps = Field(name=stamps_column(view.name), dtype=String, description="when each value was true and recorded")
-    return _view(view.name, [*fields, stamps], offline, entity)
+    return _view(view.name, [*fields, stamps], offline, entity, FACTS)
 
 
 def signals_view(offline: Path, entity: Entity) -> FeatureView:
@@ -54,10 +72,10 @@ def signals_view(offline: Path, entity: Entity) -> FeatureView:
         Field(name=SIGNALS_VERSION, dtype=Int64, description="version of the state in the ledger's database"),
         Field(name=SIGNALS_STATE, dtype=Bytes, description="windows, sums and sessions, encoded"),
     ]
-    return _view(SIGNALS, fields, offline, entity)
+    return _view(SIGNALS, fields, offline, entity, INTERNAL)
 
 
-def _view(name: str, fields: list[Field], offline: Path, entity: Entity) -> FeatureView:
+def _view(name: str, fields: list[Field], offline: Path, entity: Entity, tags: dict[str, str]) -> FeatureView:
     source = FileSource(
         name=f"{name}_history",
         path=str(offline / f"{name}.parquet"),
@@ -66,7 +84,8 @@ def _view(name: str, fields: list[Field], offline: Path, entity: Entity) -> Feat
         created_timestamp_column="created",
     )
     key = Field(name="subject", dtype=String)
-    return FeatureView(name=name, entities=[entity], schema=[*fields, key], source=source, ttl=None)
+    about = {"description": DESCRIPTIONS[name], "tags": tags}
+    return FeatureView(name=name, entities=[entity], schema=[*fields, key], source=source, ttl=None, **about)
 
 
 def from_folder(repo: Path) -> tuple[Entity, FeatureView, FeatureView, FeatureView]:

@@ -66,6 +66,17 @@ def test_feast_command_line_lists_and_applies(world) -> None:
     assert registered(world.data)["scores"] == {"churn_risk", "_scores_stamps"}
 
 
+def test_internal_views_are_told_from_features_by_tag_and_description(world) -> None:
+    from feast import FeatureStore
+
+    store = FeatureStore(repo_path=str(world.data / "feature_repo"))
+    assert {v.name for v in store.list_feature_views(tags={"holds": "features"})} == {"profile", "scores"}
+    (internal,) = store.list_feature_views(tags={"holds": "state"})
+    assert internal.name == "signals"
+    assert internal.description.startswith("Internal: ")
+    assert all(v.description for v in store.list_feature_views())
+
+
 @pytest.mark.promise("serving.feast")
 def test_feast_ui_shows_the_project(world) -> None:
     from feast.ui_server import get_app
