@@ -70,6 +70,16 @@ def test_a_log_of_impressions_needs_few_lines_of_a_person(shown: tuple[str, Cata
     assert "# left out: position: rows of one customer and time differ in it" in shown[0]
 
 
+def test_moods_and_requests_in_a_file_are_barred_from_models_and_sales(tmp_path: Path) -> None:
+    rows = [f"c-{n},{n % 7},{n % 3},{n % 5 / 4},{'yes' if n % 4 == 0 else 'no'}" for n in range(200)]
+    (tmp_path / "a.csv").write_text("\n".join(["customer_id,visits,complaints,sentiment,clicked", *rows]))
+    filled, _ = confirmed(drafted(tmp_path, tmp_path / "a.csv"), positive='"yes"')
+    features = {f.name: f for f in planned(tmp_path, filled)[1].features}
+    assert [name for name in ("visits", "complaints", "sentiment") if features[name].learnable] == ["visits"]
+    assert not features["complaints"].may_sell
+    assert not features["sentiment"].may_sell
+
+
 def test_a_refused_column_is_told_without_what_is_in_its_cells(tmp_path: Path) -> None:
     rows = [f"{n},{'yes' if n % 2 else 'no'}" for n in range(70_001, 70_151)]
     (tmp_path / "a.csv").write_text("\n".join(["customer_id,clicked", *rows]))

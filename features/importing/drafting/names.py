@@ -87,6 +87,12 @@ _SPECIAL: Final = frozenset(
     }
     | {"religie", "geloof", "gezondheid", "etniciteit", "handicap", "zwanger", "ziekte", "vakbond", "partij"}
 )
+_EMOTION: Final = frozenset(
+    {"sentiment", "mood", "emotion", "anger", "frustration", "stemming", "emotie", "boosheid", "frustratie"}
+)
+_REQUEST: Final = frozenset(
+    {"complaint", "complaints", "objection", "objections", "klacht", "klachten", "bezwaar", "bezwaren"}
+)
 _MONEY: Final = frozenset(
     {"price", "fee", "amount", "spent", "spend", "balance", "premium", "income", "charge", "cost", "revenue", "eur"}
     | {"premie", "bedrag", "prijs", "saldo", "inkomen", "kosten", "omzet", "euro"}
@@ -201,7 +207,8 @@ def is_personal(column: str) -> bool:
 def tag(column: str) -> str | None:
     """Return the tag of a feature that a column's name asks for."""
     parts = frozenset(tokens(column))
-    return "special-category" if parts & _SPECIAL else "protected" if parts & _PROTECTED else None
+    by_tag = {"emotion": _EMOTION, "request": _REQUEST, "special-category": _SPECIAL, "protected": _PROTECTED}
+    return next((tagged for tagged, words in by_tag.items() if parts & words), None)
 
 
 def comes_later(column: str) -> bool:
