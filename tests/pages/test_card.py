@@ -90,8 +90,11 @@ def test_cards_fit_320_px_and_work_by_keyboard_and_on_paper(browser: Browser, tm
         page.evaluate("document.querySelectorAll('details').forEach(e => e.open = true)")
         assert overflow(page) == []
         page.evaluate("document.querySelectorAll('details').forEach(e => e.open = false)")
+        page.set_viewport_size({"width": 688, "height": 980})  # A4 without its margins
         page.emulate_media(media="print")
         assert page.locator("#evidence table:visible").count() == 1
+        assert all(limit in page.inner_text("#evidence") for a in CARD["actions"] for limit in a["known_limits"])
+        assert page.evaluate("document.documentElement.scrollWidth") == 688
 
 
 def test_the_card_of_one_action_shows_it_all_at_once() -> None:

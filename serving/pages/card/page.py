@@ -32,6 +32,7 @@ def contents(card: Card) -> dict[str, Any]:
         "several": several,
         "ranking": ranking_part(actions) if several else None,
         "evidence": evidence_table(actions) if several else None,
+        "limited": [action for action in shown if action.limits],
         "actions": shown,
     }
 
