@@ -104,6 +104,8 @@ def test_the_card_of_one_action_shows_it_all_at_once() -> None:
         "Learned from 1,500 rows of 1,440 customers or accounts, from 1 September 2026 to 29 November 2026."
     )
     assert [part.title for part in shown["actions"][0].parts][:2] == ["Predicted and happened", "What moves it most"]
+    timeless = dict.fromkeys(("from", "until"), "1970-01-01T00:00:00+00:00")
+    assert contents({**EVENT, **timeless})["learned"] == "Learned from 4,500 rows of 4,100 customers or accounts."
     untried = contents(of_action(CARD, "move-help"))
     assert untried["learned"] == "It was never tried."
     assert [s.text for s in untried["sentences"]] == ["What it has learned comes from the prior of no effect (100%)."]

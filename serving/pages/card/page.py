@@ -42,6 +42,8 @@ def _learned(rows: Mapping[str, Any]) -> str:
         return "It was never tried."
     known = f"{plural(rows['rows'], 'row')} of {plural(rows['customers'], 'customer')} or accounts"
     first, last = day(rows["from"]), day(rows["until"])
+    if last == day(0.0):  # rows of a file that tells no times
+        return f"Learned from {known}."
     return f"Learned from {known}, {f'from {first} to {last}' if first != last else f'of {first}'}."
 
 
