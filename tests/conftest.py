@@ -40,6 +40,7 @@ SERVER = ("tests/serving/test_server_", "tests/serving/test_lifecycle_server.py"
 STORES = ("tests/features/ledger/", "tests/features/signals/", "tests/features/test_store_")
 PAGES = ("tests/pages/",)
 SLOW = (
+    "tests/pages/",
     "tests/test_notebook.py",
     "tests/training/test_workflow.py",
     "tests/serving/test_demo_world.py",

@@ -33,6 +33,9 @@ class Router:
         self.rules = rules or RoutingRules()
         self.roster = Roster([_agent(a) for a in day.agents])
         self.presences = [Presence(a, 0, available=False) for a in self.roster.agents]
+        self.told = day.agents
+        self.avoidable = 0
+        """How often an agent got a fifth upset customer in a row though somebody else on shift might have helped."""
 
     def __call__(self, now_s: float, waiting: Sequence[Any], agents: Sequence[Any]) -> list[tuple[Any, Any]]:
         self.presences = [replace(p, available=False) for p in self.presences]
@@ -42,7 +45,22 @@ class Router:
         staff = Staff(self.roster, self.presences, _us(now_s), self.rules)
         customers, free = {c.id: c for c in waiting}, {a.id: a for a in agents}
         given = assign([_waiting(c) for c in waiting], staff)
+        for who, presence in given:
+            self.avoidable += self._is_avoidable(who, customers[who.id], presence.agent.id, now_s)
+            self._count(who, presence.agent.id)
         return [(customers[who.id], free[presence.agent.id]) for who, presence in given]
+
+    def _is_avoidable(self, who: Waiting, customer: Any, agent: str, now_s: float) -> bool:
+        if not who.upset or self.presences[self.roster.place[agent]].upset_in_a_row < 4:
+            return False
+        others = (a for a in self.told if a.may(customer) and a.from_s <= now_s < a.until_s)
+        return any(self.presences[self.roster.place[a.id]].upset_in_a_row < 4 for a in others)
+
+    def _count(self, who: Waiting, agent: str) -> None:
+        """Count a customer who was given to an agent, who may not have room, and be told of, before others come."""
+        place = self.roster.place[agent]
+        streak = self.presences[place].upset_in_a_row + 1 if who.upset else 0
+        self.presences[place] = replace(self.presences[place], upset_in_a_row=streak)
 
 
 def _us(seconds: float) -> int:

@@ -12,10 +12,15 @@ pytestmark = pytest.mark.skipif(not data_path("").exists(), reason="needs the si
 
 
 def compared(kind: str, seed: int, n_agents: int) -> tuple[Any, Any]:
-    """Play one day twice: with the peer, and with the product's routing."""
+    """Play one day twice: with the peer, and with the product's routing, which gives nobody a fifth upset customer in
+    a row while anyone else on shift may help.
+    """
     centre = contact_centre()
     day = centre.contact_centre(kind, seed, n_agents)
-    return centre.run(day, centre.longest_idle), centre.run(day, Router(day))
+    router = Router(day)
+    peer, routed = centre.run(day, centre.longest_idle), centre.run(day, router)
+    assert router.avoidable == 0
+    return peer, routed
 
 
 @pytest.mark.promise("routing.requirements")
@@ -35,7 +40,6 @@ def test_more_is_solved_and_help_waits_less(kind: str) -> None:
     days = [compared(kind, seed, 200) for seed in range(6)]
     for peer, routed in days:
         assert (routed.broken, routed.left_over) == (0, 0)
-        assert routed.upset_in_a_row <= 4
         assert routed.wait_p95_help_s <= routed.wait_p95_s
         assert routed.load_spread <= 2 * peer.load_spread
     ratios = {
