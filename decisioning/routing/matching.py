@@ -81,10 +81,8 @@ def values_of(waiting: Sequence[Waiting], staff: Staff, places: Sequence[int]) -
 
 
 def _fits(who: Waiting, staff: Staff, places: Sequence[int]) -> Iterator[float]:
-    qualified = staff.roster.qualified(who)
-    for place in places:
-        allowed = qualified[place] and staff.lacks(who, place) is None
-        yield sum(fit(who, staff.presences[place], staff).values()) if allowed else -np.inf
+    for place, reason in zip(places, staff.lacking(who, places), strict=True):
+        yield sum(fit(who, staff.presences[place], staff).values()) if reason is None else -np.inf
 
 
 def _prefer_known(values: NDArray[np.float64], who: Waiting, staff: Staff, column: dict[int, int]) -> None:

@@ -4,7 +4,7 @@ Requirements come first and are never traded. Among those who may help, the orde
 whose parts are its reasons. Nothing in it is about what a customer is worth.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,20 +56,22 @@ class Staff:
         fresh = self.roster.qualified(waiting) & self.on_shift & self.rested
         return ~self.rested if fresh.any() else None
 
-    def lacks(self, waiting: Waiting, place: int) -> str | None:
-        """Return why an agent does not get this customer now; None if they may."""
-        presence = self.presences[place]
+    def lacking(self, waiting: Waiting, places: Iterable[int]) -> Iterator[str | None]:
+        """Yield of each of these agents why they do not get this customer now; None if they may."""
+        qualified, too_many_upset = self.roster.qualified(waiting), self.too_many_upset(waiting)
         least = self.rules.min_proficiency(waiting.issue, self.waited_s(waiting))
-        if requirement := missing(waiting, presence.agent):
-            return requirement
-        if presence.agent.proficiency[waiting.issue] < least:
-            return "proficiency"
-        if not self.on_shift[place]:
-            return "shift"
-        if not presence.room(waiting.channel):
-            return "room"
-        too_many_upset = self.too_many_upset(waiting)
-        return "upset_in_a_row" if too_many_upset is not None and too_many_upset[place] else None
+        for place in places:
+            presence = self.presences[place]
+            if not qualified[place]:
+                yield missing(waiting, presence.agent)
+            elif presence.agent.proficiency[waiting.issue] < least:
+                yield "proficiency"
+            elif not self.on_shift[place]:
+                yield "shift"
+            elif not presence.room(waiting.channel):
+                yield "room"
+            else:
+                yield "upset_in_a_row" if too_many_upset is not None and too_many_upset[place] else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +101,9 @@ def rank(waiting: Waiting, staff: Staff) -> RankedAgents:
     held = staff.held_for(waiting)
     lacking: dict[str, str] = {}
     ranked = []
-    for place, presence in enumerate(staff.presences):
-        reason = staff.lacks(waiting, place) or ("known_agent" if held not in {None, place} else None)
+    places = range(len(staff.presences))
+    for place, presence, requirement in zip(places, staff.presences, staff.lacking(waiting, places), strict=True):
+        reason = requirement or ("known_agent" if held not in {None, place} else None)
         if reason:
             lacking[presence.agent.id] = reason
         else:
