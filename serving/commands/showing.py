@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
 
-from serving.commands.telling.results import WHY_EMPTY
+from serving.commands.telling.results import WHY_EMPTY, title_of
 from serving.pages.figures import euros, percent
 
 _CONSOLE = Console(highlight=False)
@@ -101,9 +101,9 @@ def _placement(placement: dict[str, Any]) -> list[str]:
 
 
 def _offer(name: str, offer: dict[str, Any]) -> list[str]:
-    title = next(iter(offer["content"].values()), offer["content_ref"] or "")
+    title = escape(title_of(offer))
     lines = [
-        f"[bold]{name}[/bold]  [green]{offer['action']}[/green] ({offer['issue']}, {offer['tier']})  “{escape(title)}”",
+        f"[bold]{name}[/bold]  [green]{offer['action']}[/green] ({offer['issue']}, {offer['tier']})  “{title}”",
         f"      propensity {percent(offer['propensity'])} ({offer['confidence']} confidence), "
         f"value {euros(offer['value_eur'])}, priority {euros(offer['priority'])}, "
         f"chosen with probability {percent(offer['probability'])}",

@@ -270,8 +270,12 @@ WHY_EMPTY = {
 }
 
 
+def title_of(offer: Json) -> str:
+    """Return what an offer says first, or where its content is."""
+    return str(next(iter(offer["content"].values()), offer["content_ref"] or ""))
+
+
 def _offered(placement: str, offer: Json) -> list[str]:
-    title = next(iter(offer["content"].values()), offer["content_ref"] or "")
     figures = "propensity {}, value {}, priority {}, chosen with probability {}".format(
         percent(offer["propensity"]),
         euros(offer["value_eur"]),
@@ -279,7 +283,7 @@ def _offered(placement: str, offer: Json) -> list[str]:
         percent(offer["probability"]),
     )
     reasons = [f"  - {reason['text']}" for reason in offer["reasons"]]
-    return [f"{placement}: {offer['action']} “{title}”", f"  {figures}", *reasons]
+    return [f"{placement}: {offer['action']} “{title_of(offer)}”", f"  {figures}", *reasons]
 
 
 def _newest_first(result: Json) -> Json:
