@@ -3,7 +3,8 @@
 `KIND.LANGUAGE.txt` holds families of phrasings: `## name [label]`, then one phrasing per line. `{a|b}` stands for each
 of its parts and `<LONG>` for each line of `long.LANGUAGE.txt`. The label is the channel of an objection (none: all), or
 what a request asks for. No family has phrasings that training uses. Of each file every second family is kept back:
-`development` is looked at while the model is made, `final` once at the end.
+`development` and `final` were both looked at while the first model was made. `third/` was written afterwards, by somebody
+who had seen neither these nor what training uses, and a model is judged by it once, at the end.
 """
 
 import re
@@ -33,19 +34,30 @@ class Phrasing(NamedTuple):
 @cache
 def phrasings() -> tuple[Phrasing, ...]:
     """Return all phrasings, each once per kind and language."""
-    found = [p for kind in (*KINDS, "ordinary") for language in ("nl", "en") for p in _read(kind, language)]
+    return _all_of(_FOLDER, HALVES)
+
+
+@cache
+def third_set() -> tuple[Phrasing, ...]:
+    """Return the phrasings that no model was made with, each once per kind and language."""
+    return _all_of(_FOLDER / "third", ("third",))
+
+
+def _all_of(folder: Path, halves: tuple[str, ...]) -> tuple[Phrasing, ...]:
+    kinds = ((kind, language) for kind in (*KINDS, "ordinary") for language in ("nl", "en"))
+    found = (p for kind, language in kinds for p in _read(folder, kind, language, halves))
     return tuple({(p.kind, p.language, p.text): p for p in found}.values())
 
 
-def _read(kind: str, language: str) -> Iterator[Phrasing]:
+def _read(folder: Path, kind: str, language: str, halves: tuple[str, ...]) -> Iterator[Phrasing]:
     long = (_FOLDER / f"long.{language}.txt").read_text().splitlines()
     families, family, label = 0, "", ""
-    for line in (_FOLDER / f"{kind}.{language}.txt").read_text().splitlines():
+    for line in (folder / f"{kind}.{language}.txt").read_text().splitlines():
         if line.startswith("## "):
             family, _, rest = line[3:].partition(" [")
             families, label = families + 1, rest.rstrip("]")
         elif line:
-            half = HALVES[(families + 1) % 2]
+            half = halves[(families + 1) % len(halves)]
             for text in _expanded(line, long):
                 yield Phrasing(text, kind, language, family, label, half)
 
