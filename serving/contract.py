@@ -224,6 +224,17 @@ class ReleaseIn(_Body):
     propose: bool = False
 
 
+class LinkIn(_Body):
+    """For how many hours a link to the customer's own page is valid, and in which language the page opens."""
+
+    hours: Annotated[int, Field(ge=1, le=720)] = 72
+    locale: Literal["nl", "en"] | None = None
+
+
+class CodeIn(_Body):
+    """A one-time code needs nothing but whose it is."""
+
+
 class AccountPatch(_Body):
     """`restricted`: whether the account's data may only be kept, and not used (Art. 18 GDPR)."""
 

@@ -36,11 +36,14 @@ from features.ledger import driver
 from features.ledger.engines import create_private, database_url, engine_for, is_silence
 from features.ledger.tables import (
     CONTACTS,
+    CUSTOMER_CODES,
+    CUSTOMER_SESSIONS,
     DELIVERIES,
     LOOKS,
     NEWEST,
     OUTCOMES,
     RECORDS,
+    REQUESTS,
     SIGNAL_STATES,
     SIGNALS,
     STANDINGS,
@@ -62,7 +65,11 @@ _SQLITE_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _POSTGRES_TRANSIENT: Final = frozenset({"40001", "40P01", "55P03"})  # serialization, deadlock, lock timeout
 _LARGE_CACHE_KB: Final = 65_536
 _ERASED_FROM: Final = ", ".join(
-    table.name for table in (RECORDS, STANDINGS, CONTACTS, OUTCOMES, SIGNALS, SIGNAL_STATES, WATCHES, DELIVERIES, LOOKS)
+    table.name
+    for table in (
+        *(RECORDS, STANDINGS, CONTACTS, OUTCOMES, SIGNALS, SIGNAL_STATES, WATCHES, DELIVERIES, LOOKS),
+        *(CUSTOMER_CODES, CUSTOMER_SESSIONS, REQUESTS),
+    )
 )
 _HIGHEST: Final = select(func.max(RECORDS.c.seq).label("seq"))
 _NAME: Final = "the ledger's database"

@@ -21,8 +21,8 @@ from features.ledger.past.rules_book import RulesBook
 from features.ledger.past.selection import Selection, floor_of
 from features.ledger.records import LOOK, UNUSABLE_BODY, Entry, PreparedEntry
 from features.ledger.snapshot import decode, encode
-from features.ledger.standing import Fold, apply, with_selection
-from features.ledger.tables import KEYS, LOOKS, RECORDS, STANDINGS
+from features.ledger.standing import REQUEST, Fold, apply, with_selection
+from features.ledger.tables import KEYS, LOOKS, RECORDS, REQUESTS, STANDINGS
 
 _RECORD_COLUMNS = ("stream", "version", "kind", "at_us", "occurred_us", "body", "salt", "body_hash", "hash", "own_keys")
 _HEAD_COLUMNS = ("version", "at_us", "head_hash", "body", "stream")
@@ -33,6 +33,11 @@ _MOVE_HEAD = f"UPDATE {STANDINGS.name} SET version = ?, at_us = ?, head_hash = ?
 _HASH = f"SELECT hash FROM {RECORDS.name} WHERE stream = ? AND version = ?"  # noqa: S608 (names of our own)
 _ADD_LOOK = (
     f"INSERT INTO {LOOKS.name} (seq, stream, who) SELECT seq, ?, ? FROM {RECORDS.name} WHERE stream = ? AND version = ?"  # noqa: S608 (names of our own)
+)
+_PUT_REQUEST = (
+    f"INSERT INTO {REQUESTS.name} (number, stream, state, due_us, record) "  # noqa: S608 (names of our own)
+    f"SELECT ?, ?, ?, ?, seq FROM {RECORDS.name} WHERE stream = ? AND version = ? "
+    "ON CONFLICT (number) DO UPDATE SET state = excluded.state, due_us = excluded.due_us, record = excluded.record"
 )
 RECORD = select(RECORDS).where(RECORDS.c.stream == bindparam("stream"), RECORDS.c.version == bindparam("version"))
 
@@ -106,6 +111,7 @@ class AppendPlan:
         self._records: list[dict[str, Any]] = []
         self._keys: list[tuple[bytes, bytes, int]] = []
         self._looks: list[tuple[bytes, str, bytes, int]] = []
+        self._requests: list[tuple[Any, ...]] = []
 
     def add(
         self, entries: Sequence[PreparedEntry], guards: Mapping[str, int], *, skip_known: bool = False
@@ -149,6 +155,7 @@ class AppendPlan:
         records: list[dict[str, Any]] = []
         keys: list[tuple[bytes, bytes, int]] = []
         looks: list[tuple[bytes, str, bytes, int]] = []
+        requests: list[tuple[Any, ...]] = []
         for prepared in entries:
             stream = prepared.entry.stream
             head, row = extend(heads.get(stream) or self._heads[stream], prepared, self._recorded_us(prepared))
@@ -157,6 +164,8 @@ class AppendPlan:
             keys += [(key, row["stream"], head.version) for key in prepared.keys]
             if prepared.entry.kind == LOOK:
                 looks.append(_look(prepared.entry, row))
+            if prepared.entry.kind == REQUEST:
+                requests.append(_request(prepared.entry, row))
         for prepared in entries:
             if prepared.changes and not heads[prepared.entry.stream].fold.erased:
                 self._past.add(prepared.entry.stream, prepared.changes)
@@ -164,6 +173,7 @@ class AppendPlan:
         self._records += records
         self._keys += keys
         self._looks += looks
+        self._requests += requests
         self._existing.update((key, ExistingKey(stream.hex(), version)) for key, stream, version in keys)
         return tuple(row["version"] for row in records)
 
@@ -189,6 +199,8 @@ class AppendPlan:
             execute_many(connection, _ADD_KEY, sorted(self._keys))
         if self._looks:
             execute_many(connection, _ADD_LOOK, self._looks)
+        if self._requests:
+            execute_many(connection, _PUT_REQUEST, self._requests)
 
     def _with_selection(self, connection: Connection, stream: str, head: Head) -> Head:
         """Return the head with what decisions read of the past, renewed, or made anew for newer rules."""
@@ -224,6 +236,12 @@ def _look(entry: Entry, row: Mapping[str, Any]) -> tuple[bytes, str, bytes, int]
     """Return the parameters that put the record of a look into the table of looks."""
     body = entry.folded
     return bytes.fromhex(body["subject"]), body["who"], row["stream"], row["version"]
+
+
+def _request(entry: Entry, row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the parameters that put the record of a request into the table of requests."""
+    body = entry.folded
+    return body["number"], row["stream"], body["state"], body["due_us"], row["stream"], row["version"]
 
 
 def extend(head: Head, prepared: PreparedEntry, at_us: int) -> tuple[Head, dict[str, Any]]:

@@ -22,6 +22,10 @@ Bodies, by kind (JSON objects; `occurred_us` is a column of the record, not part
 - `linked_to` (of a visitor's stretch, and of `stretches.ends_of` the visitor): person (their stream), linked
 - `look` (of `records.looks_of` a subject): subject (its stream), who, role, what, purpose; optional case, and the id
   that was looked at under the name that requests give it, and decision_id of an explanation
+- `access` (to a customer's own page): what (a link or a code that was made or used, or a link that was revoked), who
+- `opinion` (of the customer on a decision): decision_id, right (whether it was), who
+- `request` (of the customer, to people): number, about (what is asked for), state, due_us, who; optional decision_id,
+  text, reviewer, answer, changed
 - `tombstone`: empty
 """
 
@@ -48,6 +52,8 @@ from features.ledger.past.selection import Selection, Times
 
 Changes = dict[str, Any]
 """Fields of the fold and their new values: one `replace` per record, on which an import spends most of its time."""
+REQUEST = "request"
+"""The kind of records of what a customer asks of people."""
 _FOREVER_US = 2**62
 _STRICTNESS: dict[str, int] = {"granted": 0, "refused": 1, "withdrawn": 2, "objected": 3}
 _LINK_KINDS: frozenset[str] = frozenset(get_args(LinkKind))
@@ -176,6 +182,12 @@ def _look(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
     return {}
 
 
+def _request(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
+    if not (body["number"] and body["state"] and body["due_us"]):
+        raise ValueError("a request has a number, a state and a date by which it is answered")
+    return {}
+
+
 _FOLDS: dict[str, Callable[[Fold, Body, int, int], Changes]] = {
     "consent": _consent,
     **dict.fromkeys(PAST_KINDS, _nothing),
@@ -184,6 +196,9 @@ _FOLDS: dict[str, Callable[[Fold, Body, int, int], Changes]] = {
     "unlink": _unlink,
     "linked_to": _linked_to,
     "look": _look,
+    "access": _nothing,
+    "opinion": _nothing,
+    REQUEST: _request,
 }
 KINDS = frozenset(_FOLDS)
 """Every kind of record that can be appended. Only an erasure writes a tombstone."""

@@ -69,7 +69,7 @@ def _unless_zeros(value: bytes | None) -> bytes | None:
 METADATA = MetaData()
 VERSION_TABLE = "ledger_schema"
 """The table in which Alembic keeps the schema version; not its default name, so that schemas can share a database."""
-NEWEST = "ledger_0018"
+NEWEST = "ledger_0019"
 """The newest migration; compared when a database is opened, so that only an old one pays for importing Alembic."""
 SEQ = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite numbers rows itself only if the type is exactly INTEGER."""
@@ -410,3 +410,37 @@ WRONG_PASSWORDS = Table(
     Column("at_us", BigInteger, nullable=False),
 )
 """Tries of passwords since the last right one, by a keyed hash of the name that was typed."""
+CUSTOMER_CODES = Table(
+    "ledger_customer_codes",
+    METADATA,
+    Column("id", String(64), primary_key=True),
+    Column("stream", Name(), nullable=False, index=True),
+    Column("kind", String(8), nullable=False),
+    Column("customer", Bytes(), nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
+    Column("used_us", BigInteger),
+    Column("revoked_us", BigInteger),
+)
+"""Codes of links to a customer's own page, and one-time codes, by keyed hashes; `customer` is their id, encrypted."""
+CUSTOMER_SESSIONS = Table(
+    "ledger_customer_sessions",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("stream", Name(), nullable=False, index=True),
+    Column("customer", Bytes(), nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("seen_us", BigInteger, nullable=False),
+    Column("confirmed_us", BigInteger),
+)
+"""Customers who are at their own page; `confirmed_us` is when they typed a one-time code."""
+REQUESTS = Table(
+    "ledger_requests",
+    METADATA,
+    Column("number", String(16), primary_key=True),
+    Column("stream", Name(), nullable=False, index=True),
+    Column("record", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("due_us", BigInteger, nullable=False),
+    Index("requests_due", "state", "due_us"),
+)
+"""What customers ask of people, by its number; `record` is the `seq` of its newest record, which says the rest."""

@@ -1,5 +1,16 @@
-"""People who sign in, their sessions, and what limits guessing."""
+"""People who sign in, customers at their own page, their sessions, and what limits guessing."""
 
+from features.people.customers import (
+    CustomerCode,
+    CustomerSession,
+    add_code,
+    add_customer_session,
+    end_customer_session,
+    find_customer_session,
+    note_customer_session,
+    revoke_codes,
+    use_code,
+)
 from features.people.person import (
     LOCAL,
     User,
@@ -24,20 +35,29 @@ from features.people.sessions import (
 
 __all__ = [
     "LOCAL",
+    "CustomerCode",
+    "CustomerSession",
     "Session",
     "User",
+    "add_code",
+    "add_customer_session",
     "add_person",
     "add_session",
     "change_person",
     "change_session",
     "claim_check",
     "count_try",
+    "end_customer_session",
     "end_session",
+    "find_customer_session",
     "find_person",
     "forget_tries",
     "keep_signed_in",
     "note_check",
+    "note_customer_session",
     "read_people",
     "read_session",
+    "revoke_codes",
+    "use_code",
     "use_sign_in",
 ]

@@ -72,6 +72,29 @@ class ErasedAnswer(Answer):
     erased: Literal[True]
 
 
+class LinkMade(Answer):
+    """A link to the customer's own page: it opens the page once, until it expires or is revoked."""
+
+    customer_id: str
+    url: str
+    expires_at: Moment
+
+
+class LinksRevoked(Answer):
+    """How many links and codes of a customer, which were still valid, are not any more."""
+
+    customer_id: str
+    revoked: int
+
+
+class CodeMade(Answer):
+    """A one-time code for the customer to type at their own page; it revokes earlier ones."""
+
+    customer_id: str
+    code: str
+    expires_at: Moment
+
+
 class ConsentHeld(Answer):
     """A consent as it was last stated."""
 

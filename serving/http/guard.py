@@ -51,7 +51,7 @@ _PAGE: Final[_Headers] = (
 )
 """Of the other pages, which have no script."""
 _FIRST: Final = "/"
-_HEADERS: Final = {"docs": _DOCS, "static": _DOCS, "sign-in": _PAGE, "sign-out": _PAGE}
+_HEADERS: Final = {"docs": _DOCS, "static": _DOCS, "sign-in": _PAGE, "sign-out": _PAGE, "me": _PAGE}
 """By the first segment of the path."""
 _NOTED: Final = {kind.status: kind.name for kind in (OUT_OF_SCOPE, SIGN_IN_REFUSED)}
 """What a route answers that the doors let a request pass to: a field of its body, or a sign-in, was refused."""

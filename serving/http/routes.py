@@ -55,6 +55,7 @@ from serving.contract import (
 )
 from serving.customers import erasing, exporting, identities, outcomes, recording
 from serving.customers.items import ItemsAnswer, answer_items
+from serving.customers.rights.entering import Entering
 from serving.events.moments import Watcher
 from serving.http.admission import SHED_HEADER, TIMEOUT_HEADER, Room, stated_until_s
 from serving.http.approving import approval_routes
@@ -77,7 +78,9 @@ from serving.http.replies import (
     problems,
     read_body,
 )
+from serving.http.rights.links import link_routes
 from serving.pages.frame import style_routes
+from serving.pages.me.routes import my_routes
 from serving.pages.sign_in.routes import sign_in_routes
 from serving.pools import LONG_BODY
 from serving.problems import ERASED, PROBLEM_TYPES, TYPES, UNAVAILABLE, serve_under, type_of
@@ -134,10 +137,13 @@ def build_app(brain: Brain) -> FastAPI:
     listing_routes(app, brain)
     approval_routes(app, brain)
     look_routes(app, brain)
+    entering = Entering(brain.ledger, people.sign_in.signer)
+    link_routes(app, brain, entering)
     _operation_routes(app, brain)
     docs_routes(app)
     style_routes(app)
     sign_in_routes(app, people)
+    my_routes(app, brain, people, entering)
     program_route(app)
     _guard(app, brain, Doors(access, http.names, people, http.origins), events)
     serve_under(http.root_path)
@@ -149,7 +155,8 @@ def build_app(brain: Brain) -> FastAPI:
 def _people(brain: Brain) -> People:
     """Return who finds out what person makes a request; raises Refused for settings that cannot be followed."""
     http, sign_in = brain.workspace.settings.http, SignIn(brain.workspace, brain.ledger)
-    cookies = Cookies(sign_in.signer, secure=http.tls is not None or http.behind_proxy)
+    secure = http.tls is not None or http.behind_proxy
+    cookies = Cookies(sign_in.signer, secure=secure, root=http.root_path)
     return People(sign_in, cookies, brain.pools)
 
 

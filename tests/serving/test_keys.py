@@ -37,6 +37,8 @@ def _for(*scopes: str) -> frozenset[str]:
 EVERYONE = None
 NOT_PERMITTED: frozenset[str] = frozenset()
 """Open to all, and answered 401 or 403 without a form, or without a provider: see the tests of people."""
+OWN_FORM = _for("form")
+"""Open to all, and answered 403 without the form of a page of its own; see the tests of the customer's own page."""
 ANY_SCOPE = _for(
     *("decide", "agent", "signal", "consent", "privacy", "lead", "data-science", "publish", "audit", "operate")
 )
@@ -44,6 +46,7 @@ PAGES = {
     *("GET /", "GET /docs", "GET /docs/{name}", "GET /openapi.json", "GET /static/{name}"),
     *("GET /sign-in", "POST /sign-in", "GET /sign-in/provider", "GET /sign-in/callback"),
     *("POST /sign-out", "GET /sign-out"),
+    *("GET /me", "GET /me/enter", "POST /me/enter", "POST /me/leave"),
 }
 """What OpenAPI does not describe, as no program calls it."""
 UNDESCRIBED = PAGES | {"POST /mcp"}
@@ -64,6 +67,9 @@ REACH: list[Case] = [
     ("GET", "/v1/customers/{customer_id}", None, _for("agent", "privacy")),
     ("GET", "/v1/customers/{customer_id}/export", None, _for("privacy")),
     ("DELETE", "/v1/customers/{customer_id}", None, _for("privacy")),
+    ("POST", "/v1/customers/{customer_id}/links", {}, _for("privacy", "lead")),
+    ("DELETE", "/v1/customers/{customer_id}/links", None, _for("privacy", "lead")),
+    ("POST", "/v1/customers/{customer_id}/codes", {}, _for("privacy")),
     ("GET", "/v1/accounts/{account_id}", None, _for("agent", "privacy")),
     ("GET", "/v1/accounts/{account_id}/export", None, _for("privacy")),
     ("PATCH", "/v1/accounts/{account_id}", {"restricted": True}, _for("privacy")),
@@ -97,6 +103,10 @@ REACH: list[Case] = [
     ("POST", "/sign-out", None, ANY_SCOPE),
     ("GET", "/sign-out", None, EVERYONE),
     ("GET", "/static/{name}", None, EVERYONE),
+    ("GET", "/me", None, EVERYONE),
+    ("GET", "/me/enter", None, EVERYONE),
+    ("POST", "/me/enter", None, OWN_FORM),
+    ("POST", "/me/leave", None, EVERYONE),
 ]
 """Method, route, body, and the scopes that reach it beside `admin`. Written from what each scope is for."""
 SCOPES = (
@@ -131,7 +141,9 @@ def test_a_key_reaches_what_its_scope_is_for_and_nothing_else(client: Client, sc
     for method, route, body, scopes in REACH:
         path = re.sub(r"\{\w+\}", f"x-{scope}", route) + ("?channel=none" if "stream" in route else "")
         status, _, content = caller.raw(method, path, body)
-        if scopes is NOT_PERMITTED:
+        if scopes is OWN_FORM:
+            assert (status, b"<h1>Dit formulier stond te lang open</h1>" in content) == (403, True)
+        elif scopes is NOT_PERMITTED:
             assert (status, b"<h1>Sign in</h1>" in content) in {(401, True), (403, True)}
         elif scopes is EVERYONE or scope == "admin" or scope in scopes:
             assert status not in (401, 403), (scope, method, route, body, content)

@@ -119,6 +119,8 @@ def test_answers_have_the_forms_of_the_document(client: Client) -> None:
     check("PATCH", "/v1/customers/{customer_id}", {"facts": {"age": 41}}, customer_id="c-7")
     check("GET", "/v1/customers/{customer_id}", customer_id="c-7")
     check("GET", "/v1/accounts/{account_id}", account_id="a-1")
+    for method, name in (("POST", "links"), ("DELETE", "links"), ("POST", "codes")):
+        check(method, f"/v1/customers/{{customer_id}}/{name}", customer_id="c-7")
     check("GET", "/v1/customers/{customer_id}/export", customer_id="c-7")
     looks = check("GET", "/v1/looks")["looks"]
     assert {look["what"] for look in looks} == {"glance", "explanation", "export"}

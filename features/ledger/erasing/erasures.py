@@ -16,6 +16,8 @@ from features.ledger.records import looks_of
 from features.ledger.tables import (
     CLAIMS,
     CONTACTS,
+    CUSTOMER_CODES,
+    CUSTOMER_SESSIONS,
     DELIVERIES,
     EMPTIED,
     ERASURES,
@@ -24,6 +26,7 @@ from features.ledger.tables import (
     OUTCOMES,
     PRIVACY_CONTROLS,
     RECORDS,
+    REQUESTS,
     SIGNAL_STATES,
     SIGNALS,
     STANDINGS,
@@ -32,7 +35,11 @@ from features.ledger.tables import (
 )
 from features.remains import ROWS, Rows, empty_log, paced, rewrite_some
 
-_ABOUT_SUBJECTS: Final = (CONTACTS, OUTCOMES, WATCHES, FIRED, PRIVACY_CONTROLS, DELIVERIES, LOOKS)
+_OF_CUSTOMERS: Final = (CUSTOMER_CODES, CUSTOMER_SESSIONS, REQUESTS)
+_ABOUT_SUBJECTS: Final = (
+    *(CONTACTS, OUTCOMES, WATCHES, FIRED, PRIVACY_CONTROLS, DELIVERIES, LOOKS),
+    *_OF_CUSTOMERS,
+)
 _MOVING: Final = (STANDINGS, SIGNAL_STATES, SIGNALS, *_ABOUT_SUBJECTS)
 _ERASED: Final = select(SIGNAL_STATES.c.stream).where(SIGNAL_STATES.c.body.is_(None)).scalar_subquery()
 _ADDED_AFTERWARDS: Final = union(

@@ -5,17 +5,22 @@ from typing import Final, Literal
 
 from serving.access.people.signing import CookieSigner
 
-Kind = Literal["session", "form", "attempt", "device", "leaving"]
+Kind = Literal["session", "form", "attempt", "device", "leaving", "me", "language"]
 """`session`: who is signed in. `form`: which browser a form was made for. `attempt`: a sign-in that a provider is to
 finish. `device`: a browser in which a person signed in with a password before. `leaving`: a sign-out that a provider
-is to finish."""
+is to finish. `me`: which customer is at their own page, `language`: in which language; both go to that page alone."""
+OWN_PAGE: Final = "/me"
+"""The path of the customer's own page."""
 _KINDS: Final[dict[Kind, tuple[str, int | None]]] = {
     "session": ("Lax", None),
     "form": ("Strict", None),
     "attempt": ("Lax", 600),
     "device": ("Strict", 365 * 86_400),
     "leaving": ("Lax", 600),
+    "me": ("Strict", None),
+    "language": ("Strict", None),
 }
+_OF_OWN_PAGE: Final[frozenset[Kind]] = frozenset({"me", "language"})
 """Its SameSite, and for how many seconds a browser keeps it; None: until the browser is closed."""
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -24,15 +29,15 @@ class Cookies:
     """The cookies of one workspace; browsers send them to every port of a machine, so each has names of its own.
 
     :param secure: the browser uses TLS
+    :param root: the path under which browsers reach the server
     """
 
-    def __init__(self, signer: CookieSigner, *, secure: bool) -> None:
-        self._secure = secure
-        self._prefix = f"{'__Host-' if secure else ''}brain-{signer.place}-"
+    def __init__(self, signer: CookieSigner, *, secure: bool, root: str = "") -> None:
+        self._secure, self._place, self._root = secure, signer.place, root
 
     def read(self, kind: Kind, headers: Headers) -> str | None:
         """Return the value of a cookie that a request sent; None if it sent none, or several of its name."""
-        name = self._prefix + kind
+        name = self._name(kind)
         pairs = (
             pair.strip().partition("=")
             for header, value in headers
@@ -48,4 +53,10 @@ class Cookies:
         lives_s = kept_s if value else 0
         age = "" if lives_s is None else f"; Max-Age={lives_s}"
         secure = "; Secure" if self._secure else ""
-        return f"{self._prefix}{kind}={value}; Path=/; HttpOnly; SameSite={same_site}{age}{secure}"
+        path = f"{self._root}{OWN_PAGE}" if kind in _OF_OWN_PAGE else "/"
+        return f"{self._name(kind)}={value}; Path={path}; HttpOnly; SameSite={same_site}{age}{secure}"
+
+    def _name(self, kind: Kind) -> str:
+        """Return the name of a cookie; its prefix has browsers take it from this server alone, and over TLS."""
+        prefix = "" if not self._secure else "__Secure-" if kind in _OF_OWN_PAGE else "__Host-"
+        return f"{prefix}brain-{self._place}-{kind}"

@@ -11,8 +11,10 @@ from serving.contract import (
     AccountPatch,
     ApprovalIn,
     Ask,
+    CodeIn,
     ConsentIn,
     IdentityIn,
+    LinkIn,
     OutcomeIn,
     ProfilePatch,
     ReleaseIn,
@@ -166,6 +168,25 @@ OPERATIONS: Final = {
     ),
     "DELETE /v1/customers/{customer_id}": Operation(
         "Customers", "erase_customer", "Erase a customer", held.ErasedAnswer
+    ),
+    "POST /v1/customers/{customer_id}/links": Operation(
+        "Customers",
+        "make_link",
+        "Make a link to the customer's own page",
+        held.LinkMade,
+        LinkIn,
+        examples={"a link for a day, in Dutch": {"hours": 24, "locale": "nl"}},
+    ),
+    "DELETE /v1/customers/{customer_id}/links": Operation(
+        "Customers", "revoke_links", "Revoke a customer's links and codes, and end their visits", held.LinksRevoked
+    ),
+    "POST /v1/customers/{customer_id}/codes": Operation(
+        "Customers",
+        "make_code",
+        "Make a one-time code for the customer's own page",
+        held.CodeMade,
+        CodeIn,
+        examples={"a code": {}},
     ),
     "GET /v1/accounts/{account_id}": Operation(
         "Accounts and visitors", "get_account", "Show what is known of an account", held.Account

@@ -1,0 +1,1 @@
+"""Routes by which a company serves what customers have a right to at their own page."""
