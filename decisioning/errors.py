@@ -3,7 +3,7 @@
 BrainError
 ├── ConfigError        a file of the workspace is wrong (file, line, suggestion)
 ├── RequestError       a request is wrong (field)
-│   ├── RequestReused  the same request_id with another body
+│   ├── RequestReused  the same id with another body
 │   ├── LinkedElsewhere  the identifier belongs to another customer
 │   ├── ToldOfAnother  the id was told of another subject
 │   ├── Erased         the subject was erased, and nothing told of it is kept
@@ -57,7 +57,7 @@ class RequestError(BrainError):
 
 
 class RequestReused(RequestError):
-    """The same `request_id` was sent with another body."""
+    """The id that `field` names was sent with another body."""
 
 
 class LinkedElsewhere(RequestError):

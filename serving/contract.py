@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     TypeAdapter,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic_core import from_json, to_json
@@ -28,6 +29,7 @@ from decisioning.nearest import did_you_mean
 from decisioning.strict_json import refuse_repeated_keys
 from decisioning.times import FUTURE_TIME, IMPLAUSIBLE, TOLERANCE_US, is_plausible, microseconds
 from features.ledger import now_us
+from features.messages.hearing.corrections import CorrectedField, misfit
 from serving.problems import field_name
 
 MAX_ITEMS = 1_000
@@ -37,6 +39,7 @@ _HASH = re.compile(r"[0-9a-f]{32,128}")
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_-]*$")]
 FactName = Annotated[str, Field(min_length=1, max_length=64)]
 Fact = Annotated[str, Field(max_length=1000)] | bool | int | Annotated[float, Field(allow_inf_nan=False)] | None
+Note = Annotated[str, Field(min_length=1, max_length=2_000)]
 Euros = Annotated[float, Field(allow_inf_nan=False, ge=-1e9, le=1e9)]
 
 
@@ -139,6 +142,65 @@ class OutcomeIn(_Body):
             raise ValueError("offer_id: name an offer_id, or both customer_id and action")
         if self.offer_id is not None and (self.customer_id, self.account_id, self.action) != (None, None, None):
             raise ValueError("offer_id: an offer says whose it is; leave customer_id, account_id and action out")
+        return self
+
+
+_Said = Annotated[
+    Any, WithJsonSchema({"anyOf": [{"type": "boolean"}, {"type": "string", "maxLength": 64}, {"type": "null"}]})
+]
+
+
+class OverrideIn(_Body):
+    """What a person did about a suggestion, named by its offer or, of a decision, by its action.
+
+    `accepted_suggestion`: they followed it. `overridden`: they did something else, perhaps another action (`instead`).
+    `regretted`: they followed it, and would not again. `reason`: one of the catalogue's `override_reasons`.
+    """
+
+    override_id: SubjectId
+    decision_id: SubjectId
+    offer_id: SubjectId | None = None
+    action: Name | None = None
+    kind: Literal["accepted_suggestion", "overridden", "regretted"]
+    instead: Name | None = None
+    reason: Name | None = None
+    note: Note | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.offer_id is None) == (self.action is None):
+            raise ValueError("offer_id: name either an offer_id or an action of the decision")
+        if self.reason is None and self.kind != "accepted_suggestion":
+            raise ValueError("reason: is missing: why was it not done, or regretted?")
+        if self.instead is not None and self.kind != "overridden":
+            raise ValueError("instead: only what was overridden has something in its place")
+        return self
+
+
+class CorrectionIn(_Body):
+    """What a person says of a customer's message that was scored wrong.
+
+    `event_source` and `event_id`: the source and id of the message's event. `was`, `is`: what was told of the field,
+    and what is right: a sentiment (`negative`, `neutral`, `positive`), the id of an intent, whether there is a `wish`
+    for a person, an `objection` (perhaps its channel) or a `complaint`, or which data were requested (`access`,
+    `erasure`); null: nothing.
+    """
+
+    correction_id: SubjectId
+    event_id: Annotated[str, Field(min_length=1, max_length=512)]
+    event_source: Annotated[str, Field(min_length=1, max_length=512)]
+    field: CorrectedField
+    was: _Said
+    is_: _Said = Field(alias="is")
+    note: Note | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for name, value in (("was", self.was), ("is", self.is_)):
+            if problem := misfit(self.field, value):
+                raise ValueError(f"{name}: {problem}")
+        if self.is_ is self.was or (isinstance(self.is_, str) and self.is_ == self.was):
+            raise ValueError("is: says what was told already; a correction tells something else")
         return self
 
 

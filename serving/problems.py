@@ -66,7 +66,9 @@ class ProblemType:
 INVALID = ProblemType(
     "invalid-request", 422, "invalid request", "A field is wrong. `field` is its JSON path, `detail` says what is wrong"
 )
-REUSED = ProblemType("request-reused", 409, "request_id reused", "The same request_id was sent with another body")
+REUSED = ProblemType(
+    "request-reused", 409, "id reused", "The id that `field` names was sent with another body: use a new one for each"
+)
 LINKED = ProblemType(
     "linked-elsewhere", 409, "linked to another customer", "The identifier must be unlinked from another customer first"
 )

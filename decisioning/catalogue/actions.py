@@ -84,7 +84,8 @@ class Settings(Strict):
     is how much showing them raises it. By uplift, an action that becomes less likely when it is shown is worth less
     than nothing. Where the model does not know the uplift, the propensity stands in, which is the larger number.
     `address`: how the Dutch clauses of reasons speak to the customer. `wording`: how reasons are told; a release states
-    the newest when it is made, and earlier ones stated none.
+    the newest when it is made, and earlier ones stated none. `override_reasons`: why people may say that they did
+    something else than was suggested.
     """
 
     eur_per_point: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.01
@@ -105,6 +106,9 @@ class Settings(Strict):
     ranking: Literal["propensity", "uplift"] = "propensity"
     address: Literal["je", "u"] = "je"
     wording: Literal[1, 2] = 1
+    override_reasons: tuple[Id, ...] = Field(
+        default=("price", "not_suitable", "customer_asked", "wrong_moment", "other"), min_length=1
+    )
 
 
 class Purpose(Strict):

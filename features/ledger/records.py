@@ -35,6 +35,8 @@ UNUSABLE_BODY = (KeyError, TypeError, ValueError, AttributeError, Refused, NotFo
 """What reading or folding a record's body raises if it lacks what the standing is made of."""
 LOOK = "look"
 """The kind of records that somebody looked at a subject."""
+OVERRIDE, CORRECTION = JUDGEMENTS = ("override", "correction")
+"""The kinds of records of what a person said of a suggestion, and of a message."""
 Fields = Mapping[str, Any]
 
 

@@ -26,6 +26,10 @@ Bodies, by kind (JSON objects; `occurred_us` is a column of the record, not part
 - `opinion` (of the customer on a decision): decision_id, right (whether it was), who
 - `request` (of the customer, to people): number, about (what is asked for), state, due_us, who; optional decision_id,
   text, reviewer, answer, changed
+- `override`: what a person did about a suggestion: override_id, decision_id, action, verdict, who, role; optional
+  offer_id, reason, instead, note
+- `correction`: what a person says of a message: correction_id, event (its key), event_id, event_source, field, was, is,
+  who, role; optional note
 - `tombstone`: empty
 """
 
@@ -188,6 +192,13 @@ def _request(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
     return {}
 
 
+def _judgement(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
+    """Change nothing: what people say of decisions and messages decides nothing by itself."""
+    if not (body["who"] and body["role"]):
+        raise ValueError("it says who judged, and as what")
+    return {}
+
+
 _FOLDS: dict[str, Callable[[Fold, Body, int, int], Changes]] = {
     "consent": _consent,
     **dict.fromkeys(PAST_KINDS, _nothing),
@@ -199,6 +210,8 @@ _FOLDS: dict[str, Callable[[Fold, Body, int, int], Changes]] = {
     "access": _nothing,
     "opinion": _nothing,
     REQUEST: _request,
+    "override": _judgement,
+    "correction": _judgement,
 }
 KINDS = frozenset(_FOLDS)
 """Every kind of record that can be appended. Only an erasure writes a tombstone."""

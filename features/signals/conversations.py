@@ -1,12 +1,15 @@
-"""Earlier messages of a conversation, from the log of signals."""
+"""Messages in the log of signals: the earlier ones of a conversation, and those of given keys."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json
 from sqlalchemy import bindparam, select
 
+from decisioning.errors import Erased, NotFound
+from decisioning.facts.signals import MESSAGE_TYPES
 from features.ledger import Ledger
-from features.ledger.tables import SIGNALS
+from features.ledger.tables import EMPTIED, SIGNALS
 
 _MAX_EVENTS: Final = 200
 _LATEST = (
@@ -15,6 +18,33 @@ _LATEST = (
     .order_by(SIGNALS.c.version.desc(), SIGNALS.c.seq.desc())
     .limit(_MAX_EVENTS)
 )
+
+_OF_KEY = select(SIGNALS.c.stream, SIGNALS.c.type, SIGNALS.c.body).where(SIGNALS.c.key == bindparam("key"))
+
+
+class Message(NamedTuple):
+    """A recorded message: the stream that has it, and its fields."""
+
+    stream: str
+    fields: Mapping[str, Any]
+
+
+def message_of(ledger: Ledger, key: str, field: str) -> Message:
+    """Return the customer's message of a key.
+
+    :param field: the field of a request that named it, for errors
+    :raises NotFound: there is none, or it is no longer kept
+    :raises Erased: its customer was erased
+    """
+    rows = ledger.select(_OF_KEY, {"key": key})
+    if rows and rows[0].type == EMPTIED:
+        raise Erased(field, "its customer was erased")
+    if not rows or rows[0].type not in MESSAGE_TYPES:
+        raise NotFound(field, "no such message is kept: events are named by their source and id")
+    fields = from_json(rows[0].body)
+    if fields.get("author") == "agent":
+        raise NotFound(field, "an agent wrote this message, and nothing is heard in what agents write")
+    return Message(rows[0].stream, fields)
 
 
 def earlier_sentiments(ledger: Ledger, stream: str, type_: str, conversation_id: str, before_us: int) -> list[float]:

@@ -87,7 +87,7 @@ class Intake:
         self, id_: object, source: object, type_: object, subject: object, time: object, data: object, now_us: int
     ) -> Event:
         """Return the event with these attributes; `time` is a text or int microseconds. Raises RequestError."""
-        key = self._names.key_of(_name(_text("source", source), _text("id", id_)))
+        key = event_key(self._names, source, id_)
         declared = self._types.get(_text("type", type_))
         if declared is None:
             raise RequestError(
@@ -134,9 +134,10 @@ class Intake:
         return Subject(self._names.stream_of(stream_kind, name), field, name)
 
 
-def _name(source: str, id_: str) -> str:
-    """Return what the key of an event is made of: source and id as JSON."""
-    return f"signal:[{encode_basestring_ascii(source)}, {encode_basestring_ascii(id_)}]"
+def event_key(names: Names | Ledger, source: object, id_: object) -> str:
+    """Return the key of an event, made of its source and id as JSON. Raises RequestError if one of them is no text."""
+    source_text, id_text = encode_basestring_ascii(_text("source", source)), encode_basestring_ascii(_text("id", id_))
+    return names.key_of(f"signal:[{source_text}, {id_text}]")
 
 
 def _check_envelope(raw: Mapping[Any, Any]) -> None:

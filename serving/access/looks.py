@@ -48,10 +48,18 @@ def looker_of(scope: Scope, stated: str | None) -> Looker:
 
     Raises RequestError for a purpose that is not on the list.
     """
-    route, caller = _REACH.route(scope["method"], scope["path"]), caller_of(scope)
-    role = _UNKNOWN if caller is None else _role(caller, route)
-    who = _UNKNOWN if caller is None else caller.who
+    (who, role), route = doer_of(scope), _route(scope)
     return Looker(who, role, TABLE.looks[route], *_purpose(PURPOSE_HEADER, role, stated))
+
+
+def doer_of(scope: Scope) -> tuple[str, str]:
+    """Return who makes a request, not by a name, and as what: the scope by which they reach its route."""
+    caller = caller_of(scope)
+    return (_UNKNOWN, _UNKNOWN) if caller is None else (caller.who, _role(caller, _route(scope)))
+
+
+def _route(scope: Scope) -> str:
+    return _REACH.route(scope["method"], scope["path"])
 
 
 def looker_here(what: Shown, stated: str | None) -> Looker:

@@ -21,6 +21,7 @@ from decisioning.facts.standing_rules import NO_PAST
 from decisioning.times import iso
 from features.ledger import Record, SubjectKind, now_us
 from features.ledger.links import streams_of
+from features.ledger.records import JUDGEMENTS
 from features.ledger.tables import (
     DELIVERIES,
     EMPTIED,
@@ -166,8 +167,14 @@ def _record(brain: Brain, row: Any) -> dict[str, Any]:
         "kind": record.kind,
         "recorded_at": iso(record.at_us),
         "occurred_at": iso(record.occurred_us),
-        "body": record.body,
+        "body": _without_names(record),
     }
+
+
+def _without_names(record: Record) -> dict[str, Any] | None:
+    """Return the body; who judged something is told as a role, as the customer is told no name."""
+    body = record.body
+    return {n: v for n, v in body.items() if n != "who"} if body and record.kind in JUDGEMENTS else body
 
 
 def _event(_: Brain, row: Any) -> dict[str, Any]:

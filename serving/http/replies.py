@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from decisioning.errors import RequestError
 from serving.contract import request_error
+from serving.customers.items import ItemsAnswer
 from serving.problems import (
     BUG,
     MAX_BODY_BYTES,
@@ -119,6 +120,11 @@ class AnswersErrors:
 def json_reply(content: dict[str, Any], status: int = 200) -> Response:
     """Return a JSON response without FastAPI's serialisation."""
     return Response(to_json(content), status, media_type=JSON)
+
+
+def items_reply(answer: ItemsAnswer) -> Response:
+    """Return the response to a body of one statement or several."""
+    return json_reply(answer.content) if answer.problem is None else problem_reply(answer.problem, **answer.content)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -54,15 +54,16 @@ from serving.contract import (
     parse,
 )
 from serving.customers import erasing, exporting, identities, outcomes, recording
-from serving.customers.items import ItemsAnswer, answer_items
+from serving.customers.items import answer_items
 from serving.customers.rights.entering import Entering
 from serving.events.moments import Watcher
 from serving.http.admission import SHED_HEADER, TIMEOUT_HEADER, Room, stated_until_s
-from serving.http.approving import approval_routes
 from serving.http.background import Background
 from serving.http.direct import DirectRoute
 from serving.http.docs import docs_routes
 from serving.http.document.openapi import describe_routes
+from serving.http.doings.approving import approval_routes
+from serving.http.doings.correcting import correction_routes
 from serving.http.guard import AtTheDoors, ListedOrigins
 from serving.http.listings import listing_routes
 from serving.http.live import MAX_LISTED, asks_no_profiling, moment_routes, signal_routes
@@ -73,6 +74,7 @@ from serving.http.replies import (
     JSON,
     AnswersErrors,
     error_reply,
+    items_reply,
     json_reply,
     problem_reply,
     problems,
@@ -139,6 +141,7 @@ def build_app(brain: Brain) -> FastAPI:
     look_routes(app, brain)
     entering = Entering(brain.ledger, people.sign_in.signer)
     link_routes(app, brain, entering)
+    correction_routes(app, brain)
     _operation_routes(app, brain)
     docs_routes(app)
     style_routes(app)
@@ -221,14 +224,14 @@ def _record_routes(app: FastAPI, brain: Brain) -> None:
         pool = brain.pools.for_body(body)
         answer = await pool.run_async(answer_items, OutcomeIn, body, work, ("recorded", "repeated"))
         brain.metrics.count_statuses(brain.metrics.outcomes, answer.content)
-        return _items_reply(answer)
+        return items_reply(answer)
 
     @app.post("/v1/consents", responses=problems(410, 413, 422, 503))
     async def consents(request: Request) -> Response:
         """Record what the customer allows, refuses, withdraws or objects to: one consent, or an array, by item."""
         body, work = await read_body(request), partial(recording.record_consent, brain, by=maker_of(request.scope))
         pool = brain.pools.consents if len(body) <= LONG_BODY else brain.pools.long
-        return _items_reply(await pool.run_async(answer_items, ConsentIn, body, work, ("recorded",)))
+        return items_reply(await pool.run_async(answer_items, ConsentIn, body, work, ("recorded",)))
 
     @app.post("/v1/identities", responses=problems(404, 409, 410, 413, 422, 503))
     async def identity(request: Request) -> Response:
@@ -261,10 +264,6 @@ def _why_not(error: Exception, limit_s: float) -> str:
 def _fallbacks(ask: Ask) -> dict[str, str | None]:
     """Return what each placement shows where there is no decision."""
     return {p.name: p.fallback for p in ask.placements}
-
-
-def _items_reply(answer: ItemsAnswer) -> Response:
-    return json_reply(answer.content) if answer.problem is None else problem_reply(answer.problem, **answer.content)
 
 
 def _as_sent(ask: Ask, request: Request) -> Ask:

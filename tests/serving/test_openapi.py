@@ -13,6 +13,7 @@ from tests.serving.workspaces import Client, Json, ask, consent, signal, small_w
 
 NEEDS_A_PERSON = {"POST /v1/approvals"}
 """No key gets an answer but a refusal; `test_approving` holds the form of an answer to the document."""
+IDS = ("override_id", "correction_id")
 WITHOUT_JSON = {"GET /v1/moments/stream", "GET /metrics"}
 LINK = {"customer_id": "c-7", "identifier": {"kind": "cookie", "value": "7f3a"}, "status": "linked", "source": "x"}
 OUTCOME = {"outcome_id": "o-7", "customer_id": "c-7", "action": "tv-bundle", "outcome": "accepted"}
@@ -33,6 +34,19 @@ def document(client: Client) -> Json:
 
 def of_visitor(request_id: str) -> Json:
     return {name: value for name, value in ask(request_id, visitor_id="v-1").items() if name != "customer_id"}
+
+
+def made_before(client: Client, customer: str) -> dict[str, Json]:
+    """Return route -> what its body names that was made before: a decision about the customer, and their message."""
+    welcome(client, customer)
+    decision = client("POST", "/v1/decisions", ask(f"r-{customer}", customer))[1]
+    action = decision["placements"][0]["offers"][0]["action"]
+    event = signal("message", f"customer:{customer}", text="Hello there")
+    assert client("POST", "/v1/signals", event)[1]["accepted"] == 1
+    return {
+        "POST /v1/overrides": {"decision_id": decision["decision_id"], "action": action},
+        "POST /v1/corrections": {"event_id": event["id"], "event_source": event["source"]},
+    }
 
 
 def operations(document: Json) -> dict[str, Json]:
@@ -78,13 +92,15 @@ def references(part: Any) -> Iterator[str]:
 
 @pytest.mark.promise("contract.document")
 def test_every_example_of_the_document_is_taken(client: Client, document: Json) -> None:
+    made = made_before(client, "c-8")
     for route, operation in operations(document).items():
         if route in NEEDS_A_PERSON:
             continue
         method, path = route.split()
         examples = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("examples", {})
         for name, example in examples.items():
-            status, answer = client(method, re.sub(r"\{\w+\}", "c-1042", path), example["value"])
+            body = {**example["value"], **made.get(route, {})}
+            status, answer = client(method, re.sub(r"\{\w+\}", "c-1042", path), body)
             assert status == 200, (route, name, answer)
 
 
@@ -114,6 +130,10 @@ def test_answers_have_the_forms_of_the_document(client: Client) -> None:
     check("POST", "/v1/outcomes", {**OUTCOME, "outcome_id": "o-2"})
     check("POST", "/v1/consents", [consent("c-7", "marketing"), {}])
     check("POST", "/v1/signals", [signal("page-view", "customer:c-1042", page="home"), {}])
+    for route, made in made_before(client, "c-10").items():
+        (example,) = OPERATIONS[route].examples.values()
+        body = {**example, **made}
+        check(*route.split(), [{name: f"{body[name]}-7" if name in IDS else body[name] for name in body}, {}])
     check("POST", "/v1/identities", LINK)
     check("POST", "/v1/identities", JOIN)
     check("PATCH", "/v1/customers/{customer_id}", {"facts": {"age": 41}}, customer_id="c-7")

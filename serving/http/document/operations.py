@@ -13,9 +13,11 @@ from serving.contract import (
     Ask,
     CodeIn,
     ConsentIn,
+    CorrectionIn,
     IdentityIn,
     LinkIn,
     OutcomeIn,
+    OverrideIn,
     ProfilePatch,
     ReleaseIn,
     VisitorPatch,
@@ -80,6 +82,23 @@ _WITHDRAWAL = {
     "status": "withdrawn",
     "source": "preference-centre",
 }
+_OVERRIDE = {
+    "override_id": "ov-1",
+    "decision_id": "d-1",
+    "action": "tv-bundle",
+    "kind": "overridden",
+    "instead": "loyalty-discount",
+    "reason": "price",
+    "note": "pays too much already",
+}
+_CORRECTION = {
+    "correction_id": "co-1",
+    "event_id": "e-1",
+    "event_source": "/website",
+    "field": "wish",
+    "was": False,
+    "is": True,
+}
 _CATALOGUE = """\
 settings: {time_zone: Europe/Amsterdam, locales: [en]}
 purposes: [{id: service, notice_version: "1", description: help}]
@@ -125,6 +144,24 @@ OPERATIONS: Final = {
                 "outcome": "accepted",
             },
         },
+    ),
+    "POST /v1/overrides": Operation(
+        "Outcomes",
+        "record_overrides",
+        "Record what people did about suggestions",
+        held.Recorded,
+        OverrideIn,
+        many="Overrides",
+        examples={"something else was offered": _OVERRIDE},
+    ),
+    "POST /v1/corrections": Operation(
+        "Signals",
+        "record_corrections",
+        "Correct what was heard in messages",
+        held.Recorded,
+        CorrectionIn,
+        many="Corrections",
+        examples={"a wish for a person that was not heard": _CORRECTION},
     ),
     "POST /v1/consents": Operation(
         "Consents",
