@@ -16,6 +16,12 @@ _VERSION: Final[Any] = select(column("version_num")).select_from(table(VERSION_T
 _UNREADABLE: Final = "what follows cannot be read: the database is damaged"
 
 
+class DamagedText(str):
+    """A text of the database that is no UTF-8: bytes that are none are written as `\\xNN`; `raw` is what is stored."""
+
+    raw: bytes
+
+
 class DamagedDatabase(Database):
     """Opens a database to verify it: a text is read whatever its bytes are, and so are tables without a version."""
 
@@ -33,7 +39,16 @@ class DamagedDatabase(Database):
 
 
 def _read_any_text(connection: Any, _record: Any) -> None:
-    connection.text_factory = lambda raw: raw.decode(errors="backslashreplace")
+    connection.text_factory = _any_text
+
+
+def _any_text(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        text = DamagedText(raw.decode(errors="backslashreplace"))
+        text.raw = raw
+        return text
 
 
 def _has_newest_tables(connection: Connection) -> bool:

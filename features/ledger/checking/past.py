@@ -54,7 +54,7 @@ def _encoding(rules: RulesBook, head: Row[Any], fold: Fold, past: Past) -> bytes
         if not fold.erased:
             fold = with_selection(fold, selector.make(past, floor_of(head.at_us, fold.latest_us, fold.rule)))
         return encode(fold, number, rules.kinds)
-    except (KeyError, ValueError):
+    except UNREADABLE:
         return None
 
 

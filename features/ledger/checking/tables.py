@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pydantic_core import from_json
-from sqlalchemy import FromClause, Row, Table, bindparam, exists, func, select, tuple_
+from sqlalchemy import FromClause, Row, Table, bindparam, cast, exists, func, select, tuple_
 
 from decisioning.facts.standing_rules import StandingRules
 from decisioning.times import days_us
-from features.ledger.checking.damaged import survive
+from features.ledger.checking.damaged import DamagedText, survive
 from features.ledger.checking.verification import Flaw
 from features.ledger.database import Database
 from features.ledger.records import Bodies
@@ -135,6 +135,8 @@ _CHECKS: Final[Mapping[Table, Check]] = {
     STANDING_RULES: _rules,
     ERASURES: _erasure,
 }
+_WITHOUT_RELEASE: Final = frozenset((SIGNAL_STATES, STANDING_RULES, ERASURES))
+"""Those whose rows can be checked without the words of a release."""
 _KNOWN_IN: Final[Mapping[Table, FromClause]] = {
     CONTACTS: STANDINGS,
     OUTCOMES: STANDINGS,
@@ -151,8 +153,12 @@ _KNOWN_IN: Final[Mapping[Table, FromClause]] = {
 def table_flaws(database: Database, bodies: Bodies) -> Iterator[Flaw]:
     """Yield rows that nothing wrote so."""
     words = _Words.of(database, bodies)
-    checks = _CHECKS if words.channels else {SIGNAL_STATES: _state, STANDING_RULES: _rules, ERASURES: _erasure}
-    for table, check in checks.items():
+    unreadable = not words.channels and bool(database.fetch(select(RELEASES.c.hash).limit(1)))
+    for table, check in _CHECKS.items():
+        if not words.channels and table not in _WITHOUT_RELEASE:
+            if unreadable and database.fetch(select(table.primary_key.columns[0]).limit(1)):
+                yield Flaw(table.name, 0, "its rows cannot be checked, as no release can be read")
+            continue
         ended: list[str] = []
         yield from survive(_row_flaws(database, table, check, words), ended)
         yield from (Flaw(table.name, 0, message) for message in ended)
@@ -168,17 +174,19 @@ def _name(stream: str | bytes) -> str:
 
 
 def _row_flaws(database: Database, table: Table, check: Check, words: _Words) -> Iterator[Flaw]:
-    """Yield the flaws of a table's rows, read in the order of the primary key."""
+    """Yield the flaws of a table's rows, read in the order of the primary key; a key that is no text is bytes."""
     keys, n = list(table.primary_key.columns), 0
     after: dict[str, Any] = {}
     first = select(table).order_by(*keys).limit(_PAGE)
-    following = first.where(tuple_(*keys) > tuple_(*(bindparam(f"after_{key.name}", type_=key.type) for key in keys)))
+    last = (cast(bindparam(f"after_{key.name}", type_=key.type), key.type) for key in keys)
+    following = first.where(tuple_(*keys) > tuple_(*last))
     while rows := database.fetch(following if after else first, after):
         for row in rows:
             n += 1
             if message := _problem(row, check, words):
                 yield Flaw(table.name, getattr(row, "seq", n), message)
-        after = {f"after_{key.name}": getattr(rows[-1], key.name) for key in keys}
+        values = ((key.name, getattr(rows[-1], key.name)) for key in keys)
+        after = {f"after_{name}": value.raw if isinstance(value, DamagedText) else value for name, value in values}
 
 
 def _problem(row: Row[Any], check: Check, words: _Words) -> Problem:
