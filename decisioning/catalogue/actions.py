@@ -15,6 +15,7 @@ from decisioning.facts.forms import Issue
 from decisioning.facts.schema import Description, FeatureName, Id, Locale, Strict
 from decisioning.facts.signals import SignalSettings
 from decisioning.facts.standing import CountsOn
+from decisioning.spec import one_as_tuple
 from decisioning.times import days_us, microseconds, parse_moment
 
 Tier = Literal["mandatory", "service", "commercial"]
@@ -319,6 +320,7 @@ class Action(Strict):
     `basis` of the catalogue and the routes for `review` and `contest`, only a person may do it. `supersedes`: the
     action, perhaps no longer in the catalogue, whose evidence this action's model starts from. `frozen`: the reason why
     its model stays that of the champion. `monotone`: the direction in which its propensity may move with a feature.
+    `intent`: the intents that it answers, whose lowest limit its automation must keep.
     """
 
     id: Id
@@ -333,6 +335,7 @@ class Action(Strict):
     lever: Annotated[tuple[Lever, ...], BeforeValidator(_as_levers)] = ()
     context_weights: tuple[ContextWeight, ...] = ()
     automation: Automation = "automatic"
+    intent: Annotated[tuple[Id, ...], BeforeValidator(one_as_tuple)] = ()
     credit: bool = False
     significant: bool = False
     basis: Id | None = None

@@ -10,6 +10,7 @@ from decisioning.catalogue.actions import Action, Basis, Channel, Purpose, Setti
 from decisioning.catalogue.check.everything import Environment, check
 from decisioning.catalogue.check.shape import Draft, build_draft
 from decisioning.catalogue.countries import CountryRules, with_country_rules
+from decisioning.catalogue.intents import Intent
 from decisioning.catalogue.policies import Arm, Cap, EmotionRule, MomentRule, Persona, Policy, Protection
 from decisioning.catalogue.source import parse
 from decisioning.errors import ConfigError, Mistake
@@ -35,6 +36,7 @@ class Catalogue(Strict):
     country_rules: tuple[CountryRules, ...] = ()
     channels: tuple[Channel, ...] = ()
     actions: tuple[Action, ...] = ()
+    intents: tuple[Intent, ...] = ()
     policies: tuple[Policy, ...] = ()
     protections: tuple[Protection, ...] = ()
     caps: tuple[Cap, ...] = ()
@@ -121,6 +123,7 @@ def _catalogue_of(draft: Draft) -> Catalogue:
         country_rules=tuple(item.spec for item in draft.country_rules),
         channels=tuple(item.spec for item in draft.channels),
         actions=tuple(item.spec for item in draft.actions),
+        intents=tuple(item.spec for item in draft.intents),
         policies=tuple(item.spec for item in draft.policies),
         protections=tuple(item.spec for item in draft.protections),
         caps=tuple(item.spec for item in draft.caps),

@@ -12,6 +12,7 @@ from decisioning.catalogue.actions import Action, Amount, Channel, Treatment, fu
 from decisioning.catalogue.content import placeholders
 from decisioning.catalogue.countries import MediumRule
 from decisioning.catalogue.files import Catalogue
+from decisioning.catalogue.intents import AUTOMATION, limiting_rules
 from decisioning.catalogue.limits import SlateLimits, compile_limits, numbered
 from decisioning.catalogue.policies import Level
 from decisioning.facts.schema import BUILT_IN, Feature, FeatureSchema
@@ -108,6 +109,7 @@ class View:
     `rule`: the country's rule for marketing over this channel's medium, None where there is none.
     `sells_or_lends`: whether the action sells something or lends money.
     `held_help`: whether it is help that only a rule of the emotion layer lets through.
+    `intent_limits`: hold automatic help back while a conversation is about an intent that needs a person.
     `placeholders`: (feature, the rule that it is known, the candidates whose texts name it). `claims`: (kind of claim,
     the rule that proves it, the candidates whose texts need that proof).
     `limits`, `limits_with_account`: what a slate may take where no account, or one, is named.
@@ -127,6 +129,7 @@ class View:
     held_help: Mask
     of_account: Mask
     needs_person: Members
+    intent_limits: tuple[Gate, ...]
     account_members: Members
     placements: Mapping[str, Members]
     starts_us: NDArray[np.int64]
@@ -271,6 +274,7 @@ def compile_view(
         of_account=of_account,
         account_members=Members.of(of_account),
         needs_person=_needing_person(actions, channel),
+        intent_limits=() if channel.human else tuple(_intent_limits(catalogue, actions, rule)),
         placements=_placements(treatments, channel),
         starts_us=np.fromiter((a.starts_us or 0 for a in actions), np.int64, k),
         ends_us=np.fromiter((FOREVER_US if a.ends_us is None else a.ends_us for a in actions), np.int64, k),
@@ -298,6 +302,11 @@ def compile_view(
 def _needing_person(actions: tuple[Action, ...], channel: Channel) -> Members:
     """Return the candidates that need a person, if none works on this channel."""
     return Members.of(_mask_where(actions, lambda a: not channel.human and a.effective_automation != "automatic"))
+
+
+def _intent_limits(catalogue: Catalogue, actions: tuple[Action, ...], rule: CompileRule) -> list[Gate]:
+    members = Members.of(_mask_where(actions, lambda a: bool(a.intent) and not a.commercial))
+    return [Gate(AUTOMATION, rule(t), True, members) for t in limiting_rules(catalogue.intents, catalogue.features)]
 
 
 def _placements(treatments: tuple[Treatment, ...], channel: Channel) -> dict[str, Members]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decisioning.catalogue.actions import EMOTION
+from decisioning.catalogue.intents import AUTOMATION
 from decisioning.catalogue.policies import Cap
 from decisioning.catalogue.release import Release
 from decisioning.catalogue.view import Gate, Mask, View, bits_of, mask_of, positions_of
@@ -125,7 +126,7 @@ def screen(case: Case, facts: Facts, arm: str | None = None) -> Screened:
     view, requested, arm = case.view, case.requested(), arm or arms.arm_for(case)
     sieve = _Sieve(requested)
     allowed = permissions_of(case, facts)
-    _standing_gates(sieve, case)
+    _standing_gates(sieve, case, facts)
     _consent_gates(sieve, view, allowed)
     truths = view.screened(facts, case.history)
     _rule_gates(sieve, case, facts, truths)
@@ -185,7 +186,7 @@ def permissions_of(case: Case, facts: Facts) -> dict[str, Permission]:
     )
 
 
-def _standing_gates(sieve: _Sieve, case: Case) -> None:
+def _standing_gates(sieve: _Sieve, case: Case, facts: Facts) -> None:
     view, person, account = case.view, case.known.person, case.known.account
     if person.erased or (account is not None and account.erased):
         sieve.stop(sieve.alive, "subject:erased", "the customer asked to be forgotten")
@@ -196,7 +197,11 @@ def _standing_gates(sieve: _Sieve, case: Case) -> None:
         sieve.stop(bits_of(outside), "action:dates", "outside its dates")
     for action in sorted(case.context.paused & view.rows_by_action.keys()):
         sieve.stop(view.bits_of_action(action), "action:paused", "paused")
-    sieve.stop(view.needs_person.bits, "action:automation", "needs a person, and this channel has none")
+    sieve.stop(view.needs_person.bits, AUTOMATION, "needs a person, and this channel has none")
+    for gate in view.intent_limits:
+        if sieve.alive & gate.members.bits and not gate.passes(gate.rule.truth(facts, case.history)):
+            why = "what the customer wants needs a person, and this channel has none"
+            sieve.stop(gate.members.bits, gate.id, why, gate.rule)
     if account is None:
         sieve.stop(view.account_members.bits, "action:account", "concerns an account, and the request names none")
     if asked := case.ask.issues:

@@ -14,7 +14,14 @@ from decisioning.spec import FeatureName, Id, Strict, Tag, Value, one_as_tuple
 
 FieldDtype = Literal["string", "enum", "int", "float", "bool"]
 Compute = Literal["count", "sum", "distinct", "last", "intensity", "seconds_since", "session_events", "session_seconds"]
-REQUEST_FIELDS = ("wants_person", "complaint", "repetition", "objection", "data_request", "needs_care")
+INTENT_FIELDS = ("intent", "intent_confidence")
+"""Fields of a scored message that hold which of the catalogue's intents it has, and how sure that is."""
+UNKNOWN_INTENT = "unknown"
+"""The intent of a message that has none of the catalogue's."""
+REQUEST_FIELDS = (
+    *("wants_person", "complaint", "repetition", "objection", "data_request", "needs_care"),
+    *INTENT_FIELDS,
+)
 """Fields of a scored message that hold what the customer asks for; they are tagged `request`, and no emotion."""
 MOOD_FIELDS = (
     "sentiment",
@@ -168,6 +175,17 @@ class SignalFeature(Strict):
     def gap_us(self) -> int:
         """The longest time between two events of one session, in microseconds."""
         return round((self.gap_min or GAP_MIN) * 60_000_000)
+
+    @property
+    def reads_intents(self) -> bool:
+        """Whether it reads which intents messages have, and nothing else that they say."""
+        fields = {*self.where, self.field} - {None}
+        return bool(fields) and fields <= {*INTENT_FIELDS} and {*self.of} <= {*MESSAGE_TYPES}
+
+    @property
+    def holds_the_intent(self) -> bool:
+        """Whether it is the intent of the last message."""
+        return self.compute == "last" and self.field == "intent" and self.reads_intents
 
     @property
     def keys(self) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from decisioning.catalogue.actions import Action, Channel, Claims, Settings
+from decisioning.catalogue.intents import AUTOMATION, limited
 from decisioning.catalogue.release import Release
 from decisioning.facts.schema import Strict
 
@@ -63,8 +64,9 @@ def _of_action(action: Action, release: Release) -> Iterator[tuple[str, Any]]:
     catalogue = release.catalogue
     if action.starts_at or action.ends_at:
         yield "action:dates", (action.starts_us, action.ends_us)
-    if action.effective_automation != "automatic":
-        yield "action:automation", action.effective_automation
+    intents = limited(catalogue.intents) if action.intent and not action.commercial else ()
+    if action.effective_automation != "automatic" or intents:
+        yield AUTOMATION, (action.effective_automation, intents)
     if action.scope == "account":
         yield "action:account", action.scope
     yield from ((f"consent:{purpose}", _of_purpose(purpose, release)) for purpose in action.required_purposes)

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping
 from itertools import chain, pairwise
 
 from decisioning.catalogue.actions import MARKETING, Action, Channel, Content, Lever, Treatment
-from decisioning.catalogue.check.references import repeated_names, unknown_names
-from decisioning.catalogue.check.shape import Draft, Item
+from decisioning.catalogue.check.shape import Draft, Item, repeated_names, unknown_names
 from decisioning.catalogue.check.words import hint
 from decisioning.catalogue.content import PLACEHOLDER
 from decisioning.catalogue.source import Path, shorten

@@ -1,7 +1,9 @@
 """Checks of the promises to customers: purposes, ages, country rules, significant actions, and wording."""
 
 from collections.abc import Iterator
+from itertools import chain
 from re import findall
+from typing import Any
 
 from decisioning.catalogue.actions import (
     EMOTION,
@@ -14,8 +16,7 @@ from decisioning.catalogue.actions import (
     Settings,
     Treatment,
 )
-from decisioning.catalogue.check.references import repeated_names, unknown_names
-from decisioning.catalogue.check.shape import Draft, Item
+from decisioning.catalogue.check.shape import Draft, Item, repeated_names, unknown_names
 from decisioning.catalogue.content import PLACEHOLDER
 from decisioning.catalogue.countries import SHIPPED
 from decisioning.catalogue.source import Path
@@ -133,10 +134,14 @@ def _emotion_purpose(draft: Draft) -> Iterator[Mistake]:
             suggestion = 'add `{id: emotion, notice_version: "1"}` to `purposes`; a basis or consent permits it'
             yield uses_emotion.problem(("when",), message, suggestion)
     if SERVICE not in draft.known_ids["purposes"]:
-        asked = next((item for item, of_rule in read if of_rule & requests), None)
+        of_emotion = ((item, of_rule, "when") for item, of_rule in read)
+        policies = ((item, item.spec) for item in draft.policies)
+        of_policies = ((item, {*findall(r"\w+", p.rule)}, "permit" if p.permit else "deny") for item, p in policies)
+        asking = chain[tuple[Item[Any], set[str], str]](of_emotion, of_policies)
+        asked = next(((item, key) for item, of_rule, key in asking if of_rule & requests), None)
         if asked is not None:
             message = "it reads a request, and no purpose `service` is declared"
-            yield asked.problem(("when",), message, 'add `{id: service, notice_version: "1"}` to `purposes`')
+            yield asked[0].problem((asked[1],), message, 'add `{id: service, notice_version: "1"}` to `purposes`')
 
 
 def _purpose_missing(item: Item[Action]) -> Iterator[Mistake]:

@@ -12,12 +12,12 @@ from decisioning.catalogue.actions import MARKETING, PROFILING
 from decisioning.catalogue.check.actions import action_problems
 from decisioning.catalogue.check.ethics import ethics_problems
 from decisioning.catalogue.check.flags import flag_problems
+from decisioning.catalogue.check.intents import intent_problems
 from decisioning.catalogue.check.models import model_problems
 from decisioning.catalogue.check.policies import policy_problems
 from decisioning.catalogue.check.reasons import reason_problems
-from decisioning.catalogue.check.references import repeated_names, unknown_names
 from decisioning.catalogue.check.rules import rule_problems
-from decisioning.catalogue.check.shape import Draft, Item
+from decisioning.catalogue.check.shape import Draft, Item, repeated_names, unknown_names
 from decisioning.catalogue.check.signals import signal_problems
 from decisioning.catalogue.check.values import change_problems, value_problems
 from decisioning.catalogue.check.words import hint
@@ -39,6 +39,7 @@ def check(draft: Draft, environment: Environment = "dev") -> Iterator[Mistake]:
     yield from _bases(draft)
     yield from _channels(draft)
     yield from action_problems(draft)
+    yield from intent_problems(draft)
     yield from model_problems(draft)
     yield from policy_problems(draft)
     yield from rule_problems(draft)

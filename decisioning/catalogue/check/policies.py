@@ -5,8 +5,7 @@ from typing import Any
 
 from decisioning.catalogue.actions import Channel
 from decisioning.catalogue.check.actions import NEUTRAL
-from decisioning.catalogue.check.references import repeated_names, unknown_names
-from decisioning.catalogue.check.shape import Draft, Item
+from decisioning.catalogue.check.shape import Draft, Item, repeated_names, unknown_names
 from decisioning.catalogue.check.words import hint
 from decisioning.catalogue.policies import REQUIRED_PROTECTIONS, Attach, Cap, EmotionRule, MomentRule, Persona, Policy
 from decisioning.catalogue.source import Path, shorten

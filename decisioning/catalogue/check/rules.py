@@ -90,6 +90,13 @@ def _of_bases(draft: Draft) -> Iterator[_RuleUse]:
                 yield _RuleUse(item, ("soft_opt_in", key), getattr(opt_in, key), True, "who is sold to")
 
 
+def _barred_tag(feature: Feature) -> str | None:
+    """Return the tag that bars a feature from deciding who is helped; None for intents, which say what help is for."""
+    if feature.signal is not None and feature.signal.reads_intents and "emotion" not in feature.tags:
+        return None
+    return next((tag for tag in _HEARD if tag in feature.tags), None)
+
+
 class _RuleChecks:
     def __init__(self, draft: Draft) -> None:
         self.draft = draft
@@ -136,7 +143,7 @@ class _RuleChecks:
             if text.sells and (why := self.schema[name].why_not_for_sales):
                 message = f"`{name}` is {why}, and must not decide {text.sells}"
                 yield text.problem(message, "remove it; only rules under `emotion:` may silence sales with it")
-            elif text.decides and (tag := next((t for t in _HEARD if t in self.schema[name].tags), None)):
+            elif text.decides and (tag := _barred_tag(self.schema[name])):
                 message = f"`{name}` is tagged `{tag}`, and must not decide {text.decides}"
                 yield text.problem(message, "let a rule under `emotion:` do it: `let_through: [the action]`")
 

@@ -1,6 +1,6 @@
 """Typed records from the sections of parsed files, each with its position in its file."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from decisioning.catalogue.actions import Action, Basis, Channel, Purpose, Settings
 from decisioning.catalogue.check.words import hint, shape_problems
 from decisioning.catalogue.countries import CountryRules
+from decisioning.catalogue.intents import Intent
 from decisioning.catalogue.policies import Arm, Cap, EmotionRule, MomentRule, Persona, Policy, Protection
 from decisioning.catalogue.source import Path, YamlNode, shorten
 from decisioning.errors import Mistake
@@ -25,6 +26,7 @@ SECTIONS: Mapping[str, tuple[str, type[Strict]]] = {
     "country_rules": ("country rules", CountryRules),
     "channels": ("channel", Channel),
     "actions": ("action", Action),
+    "intents": ("intent", Intent),
     "policies": ("policy", Policy),
     "protections": ("protection", Protection),
     "caps": ("cap", Cap),
@@ -66,6 +68,7 @@ class Draft:
     country_rules: tuple[Item[CountryRules], ...]
     channels: tuple[Item[Channel], ...]
     actions: tuple[Item[Action], ...]
+    intents: tuple[Item[Intent], ...]
     policies: tuple[Item[Policy], ...]
     protections: tuple[Item[Protection], ...]
     caps: tuple[Item[Cap], ...]
@@ -177,3 +180,25 @@ def _id_of(item: Item[Any]) -> str:
     """Return the id that a section is sorted by (its label would put `a-b` before `a`)."""
     name: str = item.spec.name if isinstance(item.spec, Feature) else item.spec.id
     return name
+
+
+def unknown_names(
+    item: Item[Any], path: Path, kind: str, names: Iterable[str], known: Collection[str]
+) -> Iterator[Mistake]:
+    """Yield a problem for each of `names`, a list at `path`, that is not among the `known` names of its kind."""
+    for i, name in enumerate(names):
+        if name not in known:
+            yield item.problem((*path, i), f"there is no {kind} `{shorten(name)}`", hint(name, known) or _declare(kind))
+
+
+def repeated_names(item: Item[Any], path: Path, names: Iterable[str]) -> Iterator[Mistake]:
+    """Yield a problem for each of `names`, a list at `path`, that is in the list before."""
+    seen: set[str] = set()
+    for i, name in enumerate(names):
+        if name in seen:
+            yield item.problem((*path, i), f"`{shorten(name)}` is in this list twice", "remove one of them")
+        seen.add(name)
+
+
+def _declare(kind: str) -> str:
+    return f"declare the {kind}, or remove the name"

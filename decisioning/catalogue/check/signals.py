@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from decisioning.catalogue.check.references import repeated_names, unknown_names
-from decisioning.catalogue.check.shape import Draft, Item
+from decisioning.catalogue.check.shape import Draft, Item, repeated_names, unknown_names
 from decisioning.catalogue.check.values import value_problems
 from decisioning.catalogue.check.words import hint
 from decisioning.catalogue.source import Path, shorten

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from decisioning.catalogue.check.references import repeated_names
-from decisioning.catalogue.check.shape import Item
+from decisioning.catalogue.check.shape import Item, repeated_names
 from decisioning.catalogue.source import Path
 from decisioning.errors import Mistake
 from decisioning.facts.schema import Feature
