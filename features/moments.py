@@ -242,15 +242,16 @@ class Moments:
         statement = select(DELIVERIES).where(here).order_by(DELIVERIES.c.seq).limit(limit)
         return [_delivery(row) for row in self._ledger.select(statement)]
 
-    def stream_page(self, after: int, channel: str, stream: str | None, limit: int = 100) -> list[Delivery]:
-        """Return deliveries to screens of a channel whose `seq` is above `after`, of one subject or of all.
+    def screen_page(
+        self, after: int, channels: Sequence[str] = (), streams: Sequence[str] = (), limit: int = 100
+    ) -> list[Delivery]:
+        """Return deliveries to screens whose `seq` is above `after`, in order: of these channels or subjects, else all.
 
         Those that were withheld are left out.
         """
-        here = (DELIVERIES.c.route == "stream") & (DELIVERIES.c.channel == channel) & (DELIVERIES.c.seq > after)
-        here &= DELIVERIES.c.state != "withheld"
-        if stream is not None:
-            here &= DELIVERIES.c.stream == stream
+        here = (DELIVERIES.c.route == "stream") & (DELIVERIES.c.state != "withheld") & (DELIVERIES.c.seq > after)
+        if channels or streams:
+            here &= DELIVERIES.c.channel.in_(channels) | DELIVERIES.c.stream.in_(streams)
         statement = select(DELIVERIES).where(here).order_by(DELIVERIES.c.seq).limit(limit)
         return [_delivery(row) for row in self._ledger.select(statement)]
 

@@ -93,7 +93,8 @@ class Pools:
     `consents`: what customers allow, refuse, restrict and erase, which waits for nothing else. `short`: other
     statements that are recorded after something was read, and repeats of decisions. `long`: arrays, previews and what
     people look at. `erasures`: they wait for each other. `health`: readiness and metrics, told whatever hangs.
-    `people`: who has a session. `sign_in`: passwords, which cost time, and an OpenID provider, which may hang.
+    `people`: who has a session. `sign_in`: passwords, which cost time, and an OpenID provider, which may hang. `news`:
+    what open streams are told.
 
     :param timeout_s: how long a request may take; long ones get LONGER_S more, which the proxy allows
     """
@@ -106,6 +107,7 @@ class Pools:
         self.health = Pool("health", 1, timeout_s + LONGER_S)
         self.people = Pool("people", 2, timeout_s)
         self.sign_in = Pool("sign-in", 2, timeout_s + LONGER_S)
+        self.news = Pool("news", 2, timeout_s + LONGER_S)
 
     def for_body(self, body: bytes) -> Pool:
         """Return the pool that takes what a body of this length tells."""
@@ -113,8 +115,8 @@ class Pools:
 
     def close(self) -> None:
         """Let all threads end after what waits for them."""
-        waiting = (self.consents, self.short, self.long, self.erasures, self.health, self.people, self.sign_in)
-        for pool in waiting:
+        served = (self.consents, self.short, self.long, self.erasures, self.health)
+        for pool in (*served, self.people, self.sign_in, self.news):
             pool.close()
 
 

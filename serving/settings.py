@@ -49,7 +49,8 @@ class Http(Strict):
     from the requests that it passes on, or leave it. `request_timeout_s` is the longest a request may take once it is
     admitted. Decisions, what customers have a right to (withdrawals, objections, restrictions, erasures) and all other
     requests have a room each, in which at most `max_ongoing_requests` run and `max_queued_requests` wait, by default
-    about a second of work; further requests are answered 503 with Retry-After at once. Decisions are refused earlier,
+    about a second of work; further requests are answered 503 with Retry-After at once. Open streams have a room of
+    their own, for at most `max_streams`. Decisions are refused earlier,
     once half of `max_ongoing_requests` have been in the making for 150 ms without a break, or for less where others
     were refused just before. `hosts` are the names, beside `host` and those of this machine, by which callers address
     the server. `keys: off` asks for no key; it is for development on loopback only. A key that sends more than
@@ -65,6 +66,7 @@ class Http(Strict):
     request_timeout_s: Annotated[float, Field(gt=0, le=60)] = 2.0
     max_ongoing_requests: Annotated[int, Field(ge=1, le=1000)] = 16
     max_queued_requests: Annotated[int, Field(ge=0, le=10_000)] = 200
+    max_streams: Annotated[int, Field(ge=1, le=10_000)] = 256
     hosts: tuple[HostName, ...] = ()
     keys: Literal["on", "off"] = "on"
     max_key_requests_per_s: Annotated[int, Field(ge=1, le=1_000_000)] = 2_000

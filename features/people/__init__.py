@@ -30,6 +30,7 @@ from features.people.sessions import (
     forget_tries,
     note_check,
     read_session,
+    read_sessions,
     use_sign_in,
 )
 
@@ -57,6 +58,7 @@ __all__ = [
     "note_customer_session",
     "read_people",
     "read_session",
+    "read_sessions",
     "revoke_codes",
     "use_code",
     "use_sign_in",

@@ -3,7 +3,7 @@
 Times are int microseconds since 1970 UTC.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -53,6 +53,15 @@ def read_session(ledger: Ledger, session_id: str) -> tuple[Session, User] | None
     sessions = ledger.select(select(SESSIONS).where(SESSIONS.c.id == session_id))
     persons = ledger.select(of_session) if sessions else []
     return (Session(**sessions[0]._mapping), User(**persons[0]._mapping)) if persons else None
+
+
+def read_sessions(ledger: Ledger, session_ids: Sequence[str]) -> list[tuple[Session, User]]:
+    """Return those of these sessions that have not ended, with their people who were not removed."""
+    sessions = ledger.select(select(SESSIONS).where(SESSIONS.c.id.in_(session_ids)))
+    named = {row.person_id for row in sessions}
+    people = ledger.select(select(PEOPLE).where(PEOPLE.c.id.in_(named), PEOPLE.c.removed_us.is_(None)))
+    users = {row.id: User(**row._mapping) for row in people}
+    return [(Session(**row._mapping), users[row.person_id]) for row in sessions if row.person_id in users]
 
 
 def change_session(ledger: Ledger, session: Session, values: Mapping[str, Any]) -> bool:

@@ -80,6 +80,10 @@ class Access:
         self._used_us[key.id] = at_us
         return self._callers[key.id]
 
+    def admits(self, caller: Caller) -> bool:
+        """Tell whether a key that was valid still is."""
+        return self._keyring.is_valid(caller.id, now_us())
+
     def note(self) -> None:
         """Write when keys were used last. No request writes."""
         used_us, self._used_us = self._used_us, {}

@@ -65,6 +65,10 @@ class Keyring:
         is_right = hmac.compare_digest(_hashed(shown, key.salt), key.hash)
         return key if is_right and key.is_valid(now_us) else None
 
+    def is_valid(self, key_id: str, now_us: int) -> bool:
+        """Tell whether the key of this id is valid."""
+        return self._keys.get(key_id, _NO_KEY).is_valid(now_us)
+
 
 def _hashed(text: str, salt: bytes) -> bytes:
     """Return the salted hash of a key. One round is enough, as its secret is random and longer than can be guessed."""

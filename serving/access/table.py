@@ -49,7 +49,7 @@ class LookPurpose(Strict):
 class ScopeTable(Strict):
     """Who reaches what. A route is its method and path, as in `GET /v1/decisions/{decision_id}`.
 
-    `programs`: the routes that a program may send, if its key reaches them.
+    `programs`: the routes that a program may send, if its key reaches them. `topics`: what a stream may be about.
     """
 
     scopes: dict[str, str]
@@ -57,13 +57,15 @@ class ScopeTable(Strict):
     audiences: dict[Audience, Scopes]
     routes: dict[str, Scopes]
     programs: tuple[str, ...]
+    topics: dict[str, Scopes]
     fields: tuple[FieldRule, ...] = ()
     looks: dict[str, Shown]
     purposes: dict[str, LookPurpose]
 
     @model_validator(mode="after")
     def _names_what_exists(self) -> Self:
-        named = {s for scopes in self.routes.values() for s in scopes} | {s for r in self.fields for s in r.scopes}
+        reaching = (*self.routes.values(), *self.topics.values(), *(rule.scopes for rule in self.fields))
+        named = {scope for scopes in reaching for scope in scopes}
         if unknown := sorted(named - self.scopes.keys()):
             raise ValueError(f"no such scope: {', '.join(unknown)}")
         if unknown := sorted({*(r.route for r in self.fields), *self.programs} - self.routes.keys()):

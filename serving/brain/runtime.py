@@ -24,6 +24,7 @@ from features.profile.online import Profiles
 from features.profile.online import checked as checked_value
 from features.signals.intake import Intake
 from features.signals.store import Signals, StateCopier
+from features.threads import Bell
 from serving.brain.active import active_release, open_own_ledger
 from serving.brain.metrics import Metrics
 from serving.brain.reading import CustomerReader, Subjects
@@ -47,7 +48,11 @@ _DERIVED = frozenset(f.name for f in BUILT_IN) - {"gpc"}
 
 
 class Brain:
-    """All that a process needs to decide; the HTTP app, batch and the command line use it alike."""
+    """All that a process needs to decide; the HTTP app, batch and the command line use it alike.
+
+    `signalled` rings when signals were recorded that may open a moment, `news` when something was committed that people
+    watch for on open pages.
+    """
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
@@ -68,6 +73,7 @@ class Brain:
         self.release = self.releases.stored
         self._model = lru_cache(maxsize=4)(partial(load_model, self._registry))
         self.repeats = Repeats(self.ledger, self.subject_stream, partial(self.known, whole=True))
+        self.signalled, self.news = Bell(), Bell()
         self.metrics, self.pools = Metrics(), Pools(workspace.settings.http.request_timeout_s)
         self._together = Together(self.make, self.make_block, self.metrics.loop.add_decisions)
         self._snapshot_lock = Lock()

@@ -1,7 +1,7 @@
 """Moments: decisions that a signal opens without a request. They are decided like all others, then delivered."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -15,22 +15,29 @@ from decisioning.errors import BrainError, NotFound
 from decisioning.facts.forms import Ask, PlacementAsk
 from decisioning.facts.identity import is_of
 from decisioning.facts.standing import Consent, Standing
-from decisioning.records.audiences import Audience
 from decisioning.times import DAY_US, HOUR_US
 from features.ledger import now_us
 from features.moments import Delivery, Moments, Watch
 from serving.brain.active import open_ledger
 from serving.brain.runtime import Brain
 from serving.events.departures import Departures, try_again
+from serving.events.feed import (
+    FOR_COMPANY,
+    News,
+    NewsFeed,
+    NewsSource,
+    Viewer,
+    Wanted,
+    channels_and_subjects,
+    topic_of_channel,
+    topic_of_subject,
+)
+from serving.events.streams import MOMENTS, moment_events
 from serving.events.webhooks import Sender, signing_secrets
 from serving.settings import Workspace
 
 POLL_S = 0.25
-"""How often a replica checks for due moments and deliveries."""
-STREAM_S = 25.0
-"""How long a screen's stream is held open; browsers then ask again by themselves, from where they were."""
-KEEP_ALIVE_S = 1.0
-"""How often a stream sends something: a proxy cuts a connection on which nothing is sent, ours after 2 s at least."""
+"""How often a replica checks for due moments and deliveries, if no signal of its own wakes it."""
 RETENTION_DAYS = 7
 GPC_SOURCE = "gpc"
 """The `source` of a refusal that a browser made by Global Privacy Control: it binds every moment, on any channel."""
@@ -38,9 +45,12 @@ _PAGE = 500
 
 
 class Watcher:
-    """One replica's share of deciding due moments and sending their deliveries."""
+    """One replica's share of deciding due moments and sending their deliveries, and what its open streams are told.
 
-    def __init__(self, brain: Brain) -> None:
+    :param sources: what open streams are told beside the decisions that moments open
+    """
+
+    def __init__(self, brain: Brain, sources: Sequence[NewsSource] = ()) -> None:
         self._brain = brain
         self.moments = Moments(brain.ledger)
         self._departures = Departures(brain, self.moments)
@@ -48,6 +58,9 @@ class Watcher:
         self._sender = Sender(
             brain.workspace.settings.moments, self.moments, secrets, self._departures.body, self._departures.give_up
         )
+        moments = NewsSource(MOMENTS, self.moments.newest, self._decided, self._shown)
+        self.feed = NewsFeed((moments, *sources), brain.pools.news)
+        brain.news.wakes(self.feed.wake)
 
     def decide_due(self) -> None:
         """Decide every moment that is due, and hand its decision to its routes; in a thread that serves no requests.
@@ -85,6 +98,7 @@ class Watcher:
             for route in (moment.deliver if has_content else ())
         ]
         self.moments.settle(due, deliveries, at_us)
+        self._brain.news.ring()
 
     def _asks_no_profiling(self, release: Release, moment: MomentRule, person: Standing, at_us: int) -> bool:
         """Tell whether Global Privacy Control holds for a moment, which no browser asks for itself.
@@ -97,39 +111,46 @@ class Watcher:
         streams = [one.stream for one in everyone]
         return refused or self.moments.asks_no_profiling(streams, release.signals_of(moment), at_us)
 
-    async def listen(
+    def listen(
         self,
         channel: str,
         stream: str | None,
         after: int | None,
-        *,
-        gpc: bool = False,
-        audience: Audience = "company",
-    ) -> AsyncIterator[bytes]:
-        """Yield server-sent events for screens of a channel, and comments that keep the connection open.
-
-        The stream begins with its cursor, an id without an event, so that a screen that got no event yet can come back
-        to where it was, too.
+        viewer: Viewer = FOR_COMPANY,
+        may_listen: Callable[[], bool] = lambda: True,
+    ) -> AsyncGenerator[bytes]:
+        """Return server-sent events for screens of a channel, as `moment_events` does.
 
         :param stream: the subject to show, or None for everybody who is handled on the channel
-        :param after: the cursor of the last event that the screen has, or None to begin now
-        :param gpc: whether the screen's browser asks for no profiling (Global Privacy Control)
-        :param audience: for whom the screen is
         """
-        run = self._brain.pools.short.run
-        newest = await run(self.moments.newest)
-        cursor = newest if after is None else min(after, newest)
-        yield b"retry: 1000\nid: %d\n\n" % cursor
-        for poll in range(round(STREAM_S / POLL_S)):
-            for delivery in await run(self.moments.stream_page, cursor, channel, stream):
-                cursor = delivery.seq
-                body = await run(partial(self._departures.body, delivery, gpc=gpc, audience=audience))
-                if body is not None:
-                    await run(self.moments.show, delivery)
-                    yield b"id: %d\nevent: moment\ndata: %s\n\n" % (delivery.seq, body)
-            if poll % round(KEEP_ALIVE_S / POLL_S) == 0:
-                yield b":\n\n"
-            await asyncio.sleep(POLL_S)
+        topic = topic_of_channel(channel) if stream is None else topic_of_subject(stream)
+        wanted = Wanted(frozenset({topic}), frozenset({channel}))
+        return moment_events(self.feed, wanted, after, viewer, may_listen)
+
+    def _decided(self, after: int, topics: frozenset[str] | None, limit: int) -> list[News]:
+        """Return deliveries to screens as news about their channel and subject."""
+        channels, streams = channels_and_subjects(topics or frozenset())
+        if topics is not None and not channels and not streams:
+            return []
+        deliveries = self.moments.screen_page(after, channels, streams, limit)
+        return [
+            News(
+                MOMENTS,
+                d.seq,
+                "moment",
+                frozenset({topic_of_channel(d.channel), topic_of_subject(d.stream)}),
+                d,
+                d.channel,
+            )
+            for d in deliveries
+        ]
+
+    def _shown(self, news: News, viewer: Viewer) -> bytes | None:
+        """Return what leaves of a delivery to a screen now, and record that a screen gets it."""
+        body = self._departures.body(news.content, gpc=viewer.gpc, audience=viewer.audience)
+        if body is not None:
+            self.moments.show(news.content)
+        return body
 
     def close(self) -> None:
         """Let the threads end that send deliveries."""

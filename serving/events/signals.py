@@ -82,6 +82,8 @@ async def record_signals(
     hooks = [_watching(snapshot, part, at_us, controlled) for part in parts]
     futures = [snapshot.signals.submit([v.event for v in p], hook) for p, hook in zip(parts, hooks, strict=True)]
     recorded = [result for future in futures for result in await asyncio.wrap_future(future)]
+    if any(hooks):
+        brain.signalled.ring()
     accepted = [_result(v.index, result) for v, result in zip(valid, recorded, strict=True)]
     results = sorted([*accepted, *refused], key=lambda result: result["index"])
     counts = {status: sum(r["status"] == status for r in results) for status in ("accepted", "duplicate", "refused")}

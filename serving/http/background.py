@@ -36,8 +36,8 @@ _PATIENT_S: Final = 10.0
 """How long work that nobody waits for waits for a store's answer to one question."""
 _END_S: Final = 1.0
 """How long a replica that stops waits for its threads."""
-_Piece = tuple[str, float, Callable[[], object]]
-"""Name of a thread, period in seconds, and work."""
+_Piece = tuple[str, float, Callable[[], object]] | tuple[str, float, Callable[[], object], Event]
+"""Name of a thread, period in seconds, work, and what wakes it before its time."""
 
 
 class Background:
@@ -48,7 +48,8 @@ class Background:
     ) -> None:
         self._brain, self._watcher, self._access, self._events = brain, watcher, access, events
         self._sign_in = sign_in
-        self._stopping = Event()
+        self._stopping, self._signalled = Event(), Event()
+        brain.signalled.wakes(self._signalled.set)
         self._threads: list[Thread] = []
 
     def start(self, prepare: Callable[[], object]) -> None:
@@ -60,12 +61,15 @@ class Background:
         self._brain.metrics.loop.start()
         for within_s, pieces in ((STATEMENT_S, self._refreshing()), (_PATIENT_S, self._tending())):
             with yielding(), answering_within(within_s):
-                self._threads += [every(name, period_s, work, self._stopping) for name, period_s, work in pieces]
+                self._threads += [
+                    every(name, period_s, work, self._stopping, *woken) for name, period_s, work, *woken in pieces
+                ]
         self._brain.pools.long.submit(prepare)
 
     async def stop(self) -> None:
         """Let the threads end, and close the brain."""
         self._stopping.set()
+        self._signalled.set()
         with suppress(Unavailable):  # it takes longer than a request may; the process ends anyway
             await self._brain.pools.health.run(self._close)
 
@@ -93,7 +97,7 @@ class Background:
         clean_s = brain.workspace.settings.erasure.within_s / 2
         return [
             ("checkpoints", CHECKPOINT_S, brain.checkpoint),
-            ("moments", POLL_S, watcher.decide_due),
+            ("moments", POLL_S, watcher.decide_due, self._signalled),
             ("webhooks", POLL_S, watcher.send_due),
             ("compaction", clean_s, brain.compact),
             ("deliveries", clean_s, watcher.purge),

@@ -66,7 +66,13 @@ from serving.http.doings.approving import approval_routes
 from serving.http.doings.correcting import correction_routes
 from serving.http.guard import AtTheDoors, ListedOrigins
 from serving.http.listings import listing_routes
-from serving.http.live import MAX_LISTED, asks_no_profiling, moment_routes, signal_routes
+from serving.http.live import (
+    MAX_LISTED,
+    StreamCallers,
+    asks_no_profiling,
+    moment_routes,
+    signal_routes,
+)
 from serving.http.looking import Look, look_routes
 from serving.http.paths import AccountPath, CustomerPath, DecisionPath, EncodedPaths, UnderPath, VisitorPath
 from serving.http.replies import (
@@ -135,7 +141,7 @@ def build_app(brain: Brain) -> FastAPI:
     _visitor_routes(app, brain)
     _account_routes(app, brain)
     signal_routes(app, brain)
-    moment_routes(app, brain, watcher)
+    moment_routes(app, brain, watcher, StreamCallers(access, people))
     listing_routes(app, brain)
     approval_routes(app, brain)
     look_routes(app, brain)

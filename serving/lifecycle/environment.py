@@ -127,6 +127,7 @@ def _entry_point(http: Http, certificate: str, peers: Path) -> haproxy.EntryPoin
         port=http.port,
         ongoing=http.max_ongoing_requests,
         queued=http.max_queued_requests,
+        streams=http.max_streams,
         wait_ms=round(1000 * http.request_timeout_s),
         root_path=http.root_path,
         decisions=max(1, http.max_ongoing_requests // 2),

@@ -2,7 +2,7 @@
 without addresses of customers.
 
 A *room* is a backend of HAProxy to the same replicas, with places and a queue of its own: decisions have one, what
-customers have a right to has one, and all other requests have the one that Ray wrote.
+customers have a right to has one, open streams have one, and all other requests have the one that Ray wrote.
 
 Ray writes HAProxy's configuration for every change of replicas, and has no setting for what is changed here
 (templates: `ray/serve/_private/haproxy_templates.py`). So Ray gets a launcher instead of the binary
@@ -34,20 +34,24 @@ ARRIVES_WITHIN_S = 10
 """How long a client may take to send its headers, and then its body."""
 _FALLBACK = 500
 _TYPE = "application/problem+json"
-_DECISIONS_ROOM, _RIGHTS_ROOM, _REFUSED_ROOM = "-decisions", "-rights", "-refused"
+_DECISIONS_ROOM, _RIGHTS_ROOM, _STREAMS_ROOM, _REFUSED_ROOM = "-decisions", "-rights", "-streams", "-refused"
 """The ends of the names of backends. Some decisions that are refused go to the last one, where a replica answers them
 with their fallbacks."""
 ROOMS = 3
-"""How many rooms there are in which requests run, without the last one."""
+"""How many rooms there are in which requests run, without those of streams and of refusals."""
+STREAMS = ("/v1/live", "/v1/moments/stream")
+"""The paths of streams, which stay open."""
+_QUIET_S = 20
+"""How long a stream may send nothing: each sends something every five seconds at least."""
 _REST = 2
 """How many times as long as the next crowd there must have been no refusal before it."""
 _NAMED_US = 20_000
 """The least time between two refusals that name fallbacks: they take time from decisions that are made."""
 _PATIENCE = 5
 """How many times as long as other requests a right waits: it is refused last of all."""
-_SHED = ("decision", "right", "other", "key", "address")
-"""What was refused, each counted in a variable of the process: decisions, rights and other requests without room,
-requests of a key that asks too often, and those of an address that tries wrong keys."""
+_SHED = ("decision", "right", "stream", "other", "key", "address")
+"""What was refused, each counted in a variable of the process: decisions, rights, streams and other requests without
+room, requests of a key that asks too often, and those of an address that tries wrong keys."""
 PEER = "brain"
 """The name by which a process of HAProxy and its successor know each other."""
 RIGHT = "txn.right"
@@ -64,15 +68,16 @@ class EntryPoint(TypedDict):
 
     In each room, `ongoing` run at once in a replica; `queued` wait in HAProxy in order of arrival, for `wait_ms` at
     most. It is a crowd if `decisions` are being made or wait; decisions are refused while a crowd lasts, but for its
-    first `crowd_ms` at most (see `_choice`). Paths begin with `root_path`, or not. `doors` are the lines that judge a
-    request before its room is chosen, and `tables` what they use (serving/lifecycle/haproxy_doors.py). `certificate` is
-    the file of a certificate and its key for TLS, or empty.
+    first `crowd_ms` at most (see `_choice`). `streams` are open at once in a replica, and none waits. Paths begin with
+    `root_path`, or not. `doors` are the lines that judge a request before its room is chosen, and `tables` what they
+    use (serving/lifecycle/haproxy_doors.py). `certificate` is the file of a certificate and its key, or empty.
     """
 
     host: str
     port: int
     ongoing: int
     queued: int
+    streams: int
     wait_ms: int
     root_path: str
     decisions: int
@@ -237,6 +242,7 @@ def _choice(backend: str, default: str, rules: Rules) -> Iterator[str]:
     yield f"    use_backend {backend}{_REFUSED_ROOM} if {refused}"
     yield f"    use_backend {backend}{_DECISIONS_ROOM} if {decides}"
     yield f"    use_backend {backend}{_RIGHTS_ROOM} if {{ var({RIGHT}) -m bool }}"
+    yield f"    use_backend {backend}{_STREAMS_ROOM} if METH_GET {paths('path', rules['root_path'], *STREAMS)}"
     yield default
 
 
@@ -283,6 +289,7 @@ def _rooms(lines: Sequence[str], rules: Rules) -> Iterator[str]:
     rooms = (
         (_DECISIONS_ROOM, _limits(rules, "decision", rules["wait_ms"]), rules["ongoing"]),
         (_RIGHTS_ROOM, _limits(rules, "right", _PATIENCE * rules["wait_ms"]), rules["ongoing"]),
+        (_STREAMS_ROOM, _stream_limits(rules), rules["streams"]),
         (_REFUSED_ROOM, _refusals(rules), 1),
     )
     for backend, (room, limits, at_once) in product(servers, rooms):
@@ -309,6 +316,20 @@ def _limits(rules: Rules, kind: str, wait_ms: int) -> list[str]:
         "    http-request del-header x-request-timeout-seconds",
         "    http-request del-header x-overloaded",
         "    http-request set-header x-arrived-us %[date(0,us)] if { req.hdr(request-timeout) -m found }",
+    ]
+
+
+def _stream_limits(rules: Rules) -> list[str]:
+    """Return the lines of the room for streams, where Ray watches for clients that hang up, and no time is too long."""
+    full = f"{{ be_conn gt {rules['streams']} }}"
+    return [
+        f"    http-request set-var(proc.stream) var(proc.stream),add(1) if {full}",
+        f"    http-request return status {_content(503, rules)} if {full}",
+        f"    timeout queue {rules['wait_ms']}ms",
+        f"    timeout server {_QUIET_S}s",
+        "    http-request del-header x-request-disconnect-disabled",
+        "    http-request del-header x-request-timeout-seconds",
+        "    http-request del-header x-overloaded",
     ]
 
 

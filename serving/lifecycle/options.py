@@ -14,7 +14,7 @@ def deployment_options(workspace: Workspace) -> dict[str, Any]:
     return {
         "name": "Brain",
         "num_replicas": 1,
-        "max_ongoing_requests": haproxy.ROOMS * http.max_ongoing_requests,
+        "max_ongoing_requests": haproxy.ROOMS * http.max_ongoing_requests + http.max_streams,
         "max_queued_requests": http.max_queued_requests,  # a second limit, after HAProxy's
         "backpressure_config": {"status_code": 503, "retry_after_s": 1},
         "max_surge_percent": 100,  # the only replica stops once its replacement is up

@@ -1,6 +1,7 @@
 """Threads in the background: none ends by an error, and there is one way to start them."""
 
 import ast
+import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ import pytest
 
 from decisioning.errors import BrainError, Refused, Unavailable
 from features import threads
-from features.threads import every, restarts, watched
+from features.threads import every, restarts, watched, watched_task
 
 ROOT = Path(__file__).parents[2]
 STARTERS = frozenset(
@@ -29,6 +30,7 @@ STARTERS = frozenset(
 """What starts a thread or a task."""
 WAITED_FOR = {
     ("features/threads.py", "Thread"),
+    ("features/threads.py", "create_task"),
     ("features/importing/write.py", "ThreadPoolExecutor"),
     ("training/fitting/trees.py", "ThreadPoolExecutor"),
 }
@@ -131,3 +133,31 @@ def test_what_puts_periodic_work_off_is_said_once_until_it_is_another_thing(capl
         every("cleaning", 0.001, work, stopping).join(10)
     said = [record.getMessage() for record in caplog.records]
     assert said == [f"cleaning is tried again: {why}" for why in ("one", "one", "two")]
+
+
+def test_a_task_is_run_again_after_an_error_that_nobody_foresaw(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "FIRST_PAUSE_S", 0.001)
+    runs: list[int] = []
+
+    async def work() -> None:
+        runs.append(len(runs))
+        if len(runs) < 3:
+            raise KeyError("nobody foresaw this")
+
+    async def whole() -> None:
+        await watched_task("task", work)
+
+    before = restarts["task"]
+    asyncio.run(whole())
+    assert (len(runs), restarts["task"] - before) == (3, 2)
+
+
+def test_work_that_is_woken_does_not_wait_for_its_time() -> None:
+    stopping, woken, done = threading.Event(), threading.Event(), threading.Event()
+    thread = every("woken", 60.0, done.set, stopping, woken)
+    woken.set()
+    assert done.wait(10)
+    stopping.set()
+    woken.set()
+    thread.join(10)
+    assert not thread.is_alive()

@@ -11,7 +11,8 @@ from decisioning.records import wording_1
 from decisioning.records.audiences import AUDIENCES, REASONS, is_reason_for
 from serving.access.table import TABLE
 from serving.brain.runtime import Brain
-from serving.events import moments as moments_module
+from serving.events import streams
+from serving.events.feed import Viewer
 from serving.events.moments import Watcher
 from tests.serving.test_keys import REACH, SCOPES
 from tests.serving.workspaces import Client, Json, ask, decide_and_send, offers, signal, small_workspace, welcome
@@ -134,13 +135,13 @@ def test_a_customer_learns_that_a_person_is_called_and_not_why(client: Client) -
 
 @pytest.mark.promise("keys.audiences")
 def test_a_stream_holds_what_its_key_may_see(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(moments_module, "STREAM_S", 0.5)
+    monkeypatch.setattr(streams, "STREAM_S", 0.5)
     for _ in range(3):
         assert client("POST", "/v1/signals", signal("payment-failure", "customer:c-1"))[0] == 200
     decide_and_send(Watcher(client.brain))
 
     async def listen(audience: str) -> bytes:
-        return b"".join([event async for event in Watcher(client.brain).listen("web", None, 0, audience=audience)])
+        return b"".join([event async for event in Watcher(client.brain).listen("web", None, 0, Viewer(audience))])
 
     heard = {audience: asyncio.run(listen(audience)) for audience in AUDIENCES}
     assert all(b"event: moment" in events for events in heard.values())

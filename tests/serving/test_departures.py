@@ -13,8 +13,8 @@ from decisioning.review.rechecking import Recheck
 from features.ledger import now_us
 from serving.brain import releasing
 from serving.brain.runtime import Brain
-from serving.events import moments as moments_module
-from serving.events import webhooks
+from serving.events import streams, webhooks
+from serving.events.feed import Viewer
 from serving.events.moments import Watcher, dead_letters
 from serving.settings import Workspace
 from tests.permits import set_paused
@@ -66,7 +66,7 @@ def client(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iter
     brain.refresh_paused()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(webhooks, "FIRST_PAUSE_S", 0.0)
-        patched.setattr(moments_module, "STREAM_S", moments_module.POLL_S)
+        patched.setattr(streams, "STREAM_S", 0.25)
         yield Client(brain)
     brain.close()
 
@@ -96,7 +96,7 @@ def replayed(client: Client, customer: str, *, gpc: bool = False) -> list[Json]:
     person = client.brain.subject_stream(customer)
 
     async def listen() -> list[bytes]:
-        return [event async for event in Watcher(client.brain).listen("web", person, 0, gpc=gpc)]
+        return [event async for event in Watcher(client.brain).listen("web", person, 0, Viewer(gpc=gpc))]
 
     events = [event.decode() for event in asyncio.run(listen()) if b"data: " in event]
     return [json.loads(event.partition("data: ")[2])["decision"] for event in events]

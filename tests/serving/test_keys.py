@@ -60,6 +60,7 @@ REACH: list[Case] = [
     ("POST", "/v1/identities", LINK, _for("signal")),
     ("POST", "/v1/signals", signal("page-view", "customer:c-1", page="home"), _for("signal")),
     ("GET", "/v1/moments/stream", None, _for("decide", "agent")),
+    ("GET", "/v1/live", None, _for("decide", "agent", "lead")),
     ("GET", "/v1/moments/dead", None, _for("operate")),
     ("GET", "/v1/moments/withheld", None, _for("operate")),
     ("PATCH", "/v1/customers/{customer_id}", {"facts": FACTS}, _for("signal")),

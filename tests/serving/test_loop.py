@@ -110,6 +110,7 @@ def requests(client: Client) -> dict[str, list[tuple[str, str, Any]]]:
         "PATCH /v1/accounts/{account_id}": [("PATCH", "/v1/accounts/a-1", {"restricted": True})],
         "POST /v1/signals": [("POST", "/v1/signals", body) for body in (message, [message] * 100)],
         "GET /v1/moments/stream": [],  # its own test below
+        "GET /v1/live": [],
         "GET /v1/moments/dead": [("GET", "/v1/moments/dead", None)],
         "GET /v1/moments/withheld": [("GET", "/v1/moments/withheld", None)],
         "GET /healthz": [("GET", "/healthz", None)],

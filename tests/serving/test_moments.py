@@ -16,6 +16,7 @@ from features.ledger import now_us
 from features.ledger.tables import DELIVERIES, FIRED, WATCHES
 from serving.brain.runtime import Brain
 from serving.events import moments as moments_module
+from serving.events import streams
 from serving.events.moments import Watcher, dead_letters
 from serving.settings import Workspace
 from tests.serving.test_webhooks import Receiver
@@ -58,7 +59,7 @@ def process_due(client: Client, times: int = 1) -> None:
 
 
 def shown(client: Client, channel: str = "web") -> list[Json]:
-    return [json.loads(d.body) for d in Watcher(client.brain).moments.stream_page(0, channel, None)]
+    return [json.loads(d.body) for d in Watcher(client.brain).moments.screen_page(0, [channel])]
 
 
 @pytest.mark.promise("moments.fire-once")
@@ -225,7 +226,7 @@ def test_the_erased_are_not_looked_for(client: Client) -> None:
 
 @pytest.mark.promise("moments.screens")
 def test_a_screen_hears_of_its_channel_from_where_it_was(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(moments_module, "STREAM_S", 0.5)
+    monkeypatch.setattr(streams, "STREAM_S", 0.5)
     for customer in ("c-1", "c-2"):
         welcome(client, customer)
         for _ in range(3):
@@ -289,7 +290,7 @@ def test_a_moment_gets_a_higher_number_than_one_that_is_no_longer_kept(
             Watcher(client.brain).moments.purge(now_us() + 1)
             assert (shown(client), cursor) == ([], Watcher(client.brain).moments.newest())
             first = cursor
-    (found,) = Watcher(client.brain).moments.stream_page(first, "web", None)
+    (found,) = Watcher(client.brain).moments.screen_page(first, ["web"])
     assert found.seq > first
 
 

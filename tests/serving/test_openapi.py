@@ -14,7 +14,7 @@ from tests.serving.workspaces import Client, Json, ask, consent, signal, small_w
 NEEDS_A_PERSON = {"POST /v1/approvals"}
 """No key gets an answer but a refusal; `test_approving` holds the form of an answer to the document."""
 IDS = ("override_id", "correction_id")
-WITHOUT_JSON = {"GET /v1/moments/stream", "GET /metrics"}
+WITHOUT_JSON = {"GET /v1/live", "GET /v1/moments/stream", "GET /metrics"}
 LINK = {"customer_id": "c-7", "identifier": {"kind": "cookie", "value": "7f3a"}, "status": "linked", "source": "x"}
 OUTCOME = {"outcome_id": "o-7", "customer_id": "c-7", "action": "tv-bundle", "outcome": "accepted"}
 JOIN = {**LINK, "identifier": {"kind": "customer", "value": "c-9"}}

@@ -65,7 +65,7 @@ def shown(client: Client, subject: str) -> list[Json]:
     """Process what is due, and return the decisions that screens of the agents' channel get of a subject."""
     watcher = Watcher(client.brain)
     decide_and_send(watcher)
-    bodies = [json.loads(d.body)["decision"] for d in watcher.moments.stream_page(0, "agent", None)]
+    bodies = [json.loads(d.body)["decision"] for d in watcher.moments.screen_page(0, ["agent"])]
     return [decision for decision in bodies if subject in (decision.get("customer_id"), decision.get("visitor_id"))]
 
 

@@ -112,7 +112,27 @@ def test_rights_have_room_while_decisions_and_all_other_requests_have_none(
     Holding.may_answer.set()
     assert {answer.result()[0] for answer in waiting} == {200}
     told = proxy.ask(get("/metrics"))[2][SHED_HEADER]
-    assert told == "decision=2,right=0,other=2,key=0,address=0"
+    assert told == "decision=2,right=0,stream=0,other=2,key=0,address=0"
+    proxy.stop()
+
+
+@pytest.mark.promise("streams.room")
+def test_streams_have_places_of_their_own_and_leave_those_of_all_other_requests(
+    tmp_path: Path, replica: int, pool: ThreadPoolExecutor
+) -> None:
+    settings = Http(max_ongoing_requests=1, max_queued_requests=0, max_streams=3, root_path="/brain")
+    proxy = Proxy(tmp_path / "w", replica, http=settings)
+    streams = [get(f"{path}?topic=queue&wait=1") for path in ("/v1/live", "/brain/v1/live", "/v1/moments/stream")]
+    waiting = held(pool, proxy, *streams)
+    status, head, _ = proxy.ask(get("/v1/live?wait=1"))
+    assert (status, "retry-after: 1" in head) == (503, True)
+    assert proxy.ask(get("/v1/customers/c-1"))[0] == 200
+    (decision,) = held(pool, proxy, DECISION)
+    Holding.may_answer.set()
+    assert decision.result()[0] == 200
+    headers = [answer.result()[2] for answer in waiting]
+    assert not any("x-request-disconnect-disabled" in sent for sent in headers), "Ray ends streams of who hung up"
+    assert "stream=1," in str(proxy.ask(get("/metrics"))[2][SHED_HEADER])
     proxy.stop()
 
 

@@ -14,7 +14,7 @@ from tests.stateful.model import RELEASED, SECOND_US, TOLERANCE_US
 
 def leave(case: Case) -> None:
     """Let every delivery leave to a screen: of what may not be shown any more nothing does, and its place is free."""
-    everything = Moments(case.company.brain.ledger).stream_page(0, "push", None, limit=100_000)
+    everything = Moments(case.company.brain.ledger).screen_page(0, ["push"], limit=100_000)
     for delivery in everything:
         one = case.deliveries.get(delivery.decision_id)
         if one is None or one.subject in case.retired:

@@ -132,7 +132,7 @@ def _stream(case: Case, subject: str) -> str:
 def _deliveries(case: Case) -> list[Delivery]:
     """Return what is there to deliver to this case's people."""
     streams = {_stream(case, subject) for subject in SUBJECTS}
-    page = Moments(case.company.brain.ledger).stream_page(case.newest_seq, "push", None)
+    page = Moments(case.company.brain.ledger).screen_page(case.newest_seq, ["push"])
     return [delivery for delivery in page if delivery.stream in streams]
 
 

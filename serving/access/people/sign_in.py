@@ -20,6 +20,7 @@ from features.people import (
 )
 from serving.access.files import read_private
 from serving.access.people.guesses import Guesses
+from serving.access.people.listening import ListeningSessions
 from serving.access.people.passwords import is_right
 from serving.access.people.roles import check_roles, person_of, wanted_claims
 from serving.access.people.sealing import opened, sealed
@@ -56,15 +57,17 @@ class SignIn:
         check_roles(settings)
         self.signer = signer_of(workspace)
         self.sessions = PersonSessions(ledger, self.signer, settings)
+        self.listening = ListeningSessions(self.sessions)
         self.provider = _provider_of(workspace)
         self._signed_out = f"{workspace.settings.address}{SIGNED_OUT}"
         self._settings, self._ledger, self._guesses = settings, ledger, Guesses(ledger)
         self.refresh()
 
     def refresh(self) -> None:
-        """Take up a rotation of the secret that signs cookies: everybody is signed out, and signs in again."""
+        """Take up a rotation of the secret that signs cookies, which signs everybody out, and sessions that ended."""
         rotations = read_rotations(self._ledger, SESSIONS)
         self.signer.use(rotations[-1].generation if rotations else FIRST_GENERATION)
+        self.listening.refresh()
 
     def with_password(self, name: str, password: str, device: str) -> tuple[SignedIn, str]:
         """Sign in with a password; return also what this browser is known by from now on.

@@ -259,6 +259,9 @@ OPERATIONS: Final = {
     "GET /v1/moments/stream": Operation(
         "Moments", "stream_moments", "Stream the decisions that moments open", None, media="text/event-stream"
     ),
+    "GET /v1/live": Operation(
+        "Moments", "stream_topics", "Stream what is new about several topics", None, media="text/event-stream"
+    ),
     "GET /v1/moments/dead": Operation(
         "Moments", "list_dead_deliveries", "List deliveries that were given up", operating.DeadLetters
     ),

@@ -194,10 +194,10 @@ def test_screens_see_their_channel_and_subject_from_a_cursor_on(ledger: Ledger) 
     since = moments.newest()
     delivered(ledger, letter(ledger, "d-1", "stream"), letter(ledger, "d-1"))
     delivered(ledger, letter(ledger, "d-2", "stream", "c-2"), customer="c-2")
-    assert [d.id for d in moments.stream_page(since, "app", None)] == ["d-1.stream", "d-2.stream"]
-    assert [d.id for d in moments.stream_page(since, "app", ledger.stream_of("person", "c-2"))] == ["d-2.stream"]
-    assert moments.stream_page(since, "web", None) == []
-    assert moments.stream_page(moments.newest(), "app", None) == []
+    assert [d.id for d in moments.screen_page(since, ["app"])] == ["d-1.stream", "d-2.stream"]
+    assert [d.id for d in moments.screen_page(since, streams=[ledger.stream_of("person", "c-2")])] == ["d-2.stream"]
+    assert moments.screen_page(since, ["web"]) == []
+    assert moments.screen_page(moments.newest(), ["app"]) == []
 
 
 def test_erasing_a_subject_takes_watches_and_letters_along(ledger: Ledger) -> None:
@@ -219,7 +219,7 @@ def test_what_was_delivered_is_forgotten_and_dead_letters_stay(ledger: Ledger) -
     moments.purge(NOW_US + 1)
     assert [d.id for d in moments.page("dead", 0, 10)] == ["d-1.webhook"]
     assert [d.id for d in moments.claim_to_send(NOW_US)] == ["d-2.webhook"]
-    assert moments.stream_page(0, "app", None) == []
+    assert moments.screen_page(0, ["app"]) == []
 
 
 def keep_controls(ledger: Ledger, **until_us: int) -> None:
@@ -244,14 +244,14 @@ def test_a_privacy_control_holds_for_its_type_and_stream_until_the_last_signal_i
 def test_what_is_withheld_leaves_by_no_route_and_is_forgotten_in_time(ledger: Ledger) -> None:
     moments = Moments(ledger)
     delivered(ledger, letter(ledger), letter(ledger, route="stream"))
-    (on_screen,) = moments.stream_page(0, "app", None)
+    (on_screen,) = moments.screen_page(0, ["app"])
     moments.show(on_screen)
     assert moments.was_delivered("d-1")
     assert not moments.was_delivered("d-2")
     (sent,) = moments.claim_to_send(NOW_US)
     for delivery in (sent, on_screen):
         moments.withhold(delivery, "consent:marketing")
-    assert moments.claim_to_send(NOW_US + CLAIM_US) == moments.stream_page(0, "app", None) == []
+    assert moments.claim_to_send(NOW_US + CLAIM_US) == moments.screen_page(0, ["app"]) == []
     assert [(d.route, d.error) for d in moments.page("withheld", 0, 10)] == [
         ("webhook", "consent:marketing"),
         ("stream", "consent:marketing"),
