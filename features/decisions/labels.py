@@ -6,6 +6,11 @@ corrected outcome counts as corrected. While its window is open, a row has no la
 An outcome implies that its offer was seen. That look was not told, and does not say that the customer was reached:
 where looks are told of some, those who succeeded would all be among the reached. `_label` is of those who were reached,
 for models to learn from. `_succeeded` and `_earned_eur` say what came of every offer, reached or not.
+
+Where a person speaks with the customer, that person chooses what to pitch, to those who seem willing. So on channels
+with people models learn from all that was suggested, whatever was told of the contact; an outcome without an offer is
+then that of the last suggestion if it belongs to no offer that reached the customer. What a person offered in place of
+a suggestion takes the outcomes that follow it: they are those of no offer that was drawn.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +20,7 @@ import pyarrow as pa
 from decisioning.catalogue.actions import Action
 from decisioning.catalogue.release import Release
 from decisioning.times import DAY_US, days_us
-from features.decisions.parsing import NOTHING, OPT_OUT
+from features.decisions.parsing import INSTEAD, NOTHING, OPT_OUT
 from features.decisions.worth import catalogue_eur, sales
 
 COMPLAINED = "complained"
@@ -32,10 +37,19 @@ SELECT b.*, n.name, n.value_eur, n.times, n.offer_id, n.at_us
 FROM base b JOIN net n ON n.offer_id = b._id AND n.stream = b._stream
 UNION ALL
 SELECT b.*, n.name, n.value_eur, n.times, n.offer_id, n.at_us
-FROM (SELECT * FROM net WHERE offer_id IS NULL) n
-ASOF JOIN (SELECT * FROM base WHERE reached) b
+FROM unnamed n ASOF JOIN made b ON n.stream = b._stream AND n.action = b._action AND n.at_us >= b._at_us
+WHERE b._id IS NOT NULL
+UNION ALL
+SELECT b.*, n.name, n.value_eur, n.times, n.offer_id, n.at_us
+FROM (SELECT n.* FROM unnamed n ASOF LEFT JOIN made m
+    ON n.stream = m._stream AND n.action = m._action AND n.at_us >= m._at_us
+    WHERE n.at_us - m._at_us > m.window_us IS DISTINCT FROM false) n
+ASOF JOIN (SELECT * FROM base WHERE suggested AND NOT reached) b
   ON n.stream = b._stream AND n.action = b._action AND n.at_us >= b._at_us
+WHERE n.at_us - b._at_us <= b.window_us AND EXISTS (
+  SELECT 1 FROM stages s WHERE s.action = b._action AND s.name = n.name AND s.positive)
 """
+"""Outcomes by the row that they belong to: named, else the last that reached the customer, else the last suggested."""
 _SHARED = """
 SELECT b.*, n.name, n.value_eur, n.times, n.offer_id, n.at_us
 FROM base b JOIN net n ON n.stream = b._stream AND n.at_us BETWEEN b._at_us AND b._at_us + b.window_us
@@ -64,9 +78,18 @@ base AS (
       WHEN r._counts_on = 'delivered' THEN coalesce(s.state, 1) >= 4
       WHEN r._counts_on = 'seen' THEN coalesce(s.state, 1) >= 5
       ELSE true END AS reached,
+    r._source = 'decision' AND r._action <> '{NOTHING}' AND h.channel IS NOT NULL AS suggested,
+    reached OR suggested AS learned,
     a.window_us, a.settled_us, a.catalogue_eur,
     r._at_us + a.window_us <= now.us AS closed, r._at_us + a.settled_us <= now.us AS settled
-  FROM rows r CROSS JOIN now LEFT JOIN states s ON s.offer_id = r._id LEFT JOIN actions a ON a.action = r._action),
+  FROM rows r CROSS JOIN now LEFT JOIN states s ON s.offer_id = r._id LEFT JOIN actions a ON a.action = r._action
+    LEFT JOIN with_people h ON h.channel = r._channel),
+unnamed AS (SELECT * FROM net WHERE offer_id IS NULL),
+made AS (
+  SELECT * FROM base WHERE reached
+  UNION ALL BY NAME
+  SELECT e.stream AS _stream, e.action AS _action, e.at_us AS _at_us, a.window_us
+  FROM events e JOIN actions a USING (action) WHERE e.kind = '{INSTEAD}'),
 named AS ({{named}}),
 happened AS (
   SELECT n.*, n.at_us - _at_us AS after_us, s.to_us, s.weight, s.ord,
@@ -87,16 +110,16 @@ stage_weights AS (
   GROUP BY ALL),
 opt_outs AS (
   SELECT b._stream, b._id, true AS opted_out
-  FROM (SELECT stream, at_us FROM events WHERE name = '{OPT_OUT}') e
+  FROM (SELECT stream, at_us FROM events WHERE kind = 'consent' AND name = '{OPT_OUT}') e
   ASOF JOIN (SELECT * FROM base WHERE reached AND _action <> '{NOTHING}') b
     ON e.stream = b._stream AND e.at_us >= b._at_us
   WHERE e.at_us - b._at_us <= {{patience_us}} GROUP BY ALL)
 SELECT b._stream, b._id, b.reached AS _reached,
-  CASE WHEN b.reached AND b.closed AND CASE WHEN b._told IS NULL THEN p.declared ELSE list_has_any(b._told, p.names) END
+  CASE WHEN b.learned AND b.closed AND CASE WHEN b._told IS NULL THEN p.declared ELSE list_has_any(b._told, p.names) END
     THEN e.eur IS NOT NULL END AS _label,
-  CASE WHEN b.reached AND b.settled THEN coalesce(w.weight, 0.0) END AS _weight,
-  CASE WHEN b.reached AND b.closed THEN coalesce(w.stage, '{IGNORED}') END AS _stage,
-  CASE WHEN b.reached AND b.closed THEN coalesce(e.eur, 0.0) END AS _value_eur,
+  CASE WHEN b.learned AND b.settled THEN coalesce(w.weight, 0.0) END AS _weight,
+  CASE WHEN b.learned AND b.closed THEN coalesce(w.stage, '{IGNORED}') END AS _stage,
+  CASE WHEN b.learned AND b.closed THEN coalesce(e.eur, 0.0) END AS _value_eur,
   c._id IS NOT NULL AS _complained, coalesce(l.opted_out, false) AS _opted_out,
   coalesce(b.closed, false) AS _closed,
   CASE WHEN b.closed THEN e.eur IS NOT NULL END AS _succeeded,
@@ -147,7 +170,7 @@ def label_columns() -> dict[str, pa.DataType]:
 
 
 def labels_sql(*, shared: bool = False) -> str:
-    """Return a query over `rows`, `events`, `actions`, `stages`, `positives` and `now`: every row of `rows`, once.
+    """Return a query over `rows`, `events`, the tables of `outcome_tables` and `now`: every row of `rows`, once.
 
     :param shared: an outcome counts for every row whose window holds it, whatever action or offer it is about: for an
         event of the customer, such as leaving, which no offer brings about
@@ -161,7 +184,7 @@ def longest_window_us(release: Release) -> int:
 
 
 def outcome_tables(release: Release, outcome: str | None = None) -> dict[str, pa.Table]:
-    """Return the release's rules for outcomes as the tables that `labels_sql` joins.
+    """Return the release's rules for outcomes as the tables that `labels_sql` joins, with its channels with people.
 
     A superseded action has the rules of the action that superseded it. After doing nothing, the positive outcomes of
     every action count, for as long as the longest window.
@@ -185,6 +208,7 @@ def outcome_tables(release: Release, outcome: str | None = None) -> dict[str, pa
         "actions": _table(actions, _ACTION),
         "stages": _table(stages, _STAGE),
         "positives": _table(positives, {"action": pa.string(), "names": pa.list_(pa.string()), "declared": pa.bool_()}),
+        "with_people": _table([(c.id,) for c in release.channels.values() if c.human], {"channel": pa.string()}),
     }
 
 

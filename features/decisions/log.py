@@ -43,7 +43,7 @@ _LAYOUT = 7
 """The version of the columns; files of another version are made again from the ledger."""
 _AS_WRITTEN = "union_by_name = true, hive_partitioning = false"
 """How files are read: columns by name, and none from folders' names, such as `year=2026`."""
-_KEYS = "_stream, _id, _at_us, _action, _told, _source, _counts_on"
+_KEYS = "_stream, _id, _at_us, _action, _told, _source, _channel, _counts_on"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,14 @@ from features.duck import connected
 
 KINDS = (
     *("decision", "observation", "contact", "outcome", "consent", "flag", "tombstone"),
-    *("linked_to", "link", "unlink"),
+    *("linked_to", "link", "unlink", "override", "correction"),
 )
 NOTHING = "none"
 """The action of doing nothing."""
 OPT_OUT = "opt-out"
 """The event of a consent that was withdrawn or objected to."""
+INSTEAD = "instead"
+"""The event of an action that a person offered in place of a suggestion, and that was not suggested there."""
 _TYPES: dict[Dtype, str] = {
     "float": "DOUBLE",
     "int": "DOUBLE",
@@ -74,6 +76,7 @@ _EVENT = {
     "corrects": {**_OUTCOME, **dict.fromkeys(("action", "offer_id", "state"), "VARCHAR"), "implied": "BOOLEAN"},
 }
 
+_JUDGEMENT = dict.fromkeys(("offer_id", "action", "verdict", "reason", "instead", "instead_offer", "field"), "VARCHAR")
 _LINK = {"person": "VARCHAR", "linked": "BOOLEAN", "visitor": "VARCHAR", "kind": "VARCHAR"}
 
 _DECIDED = """
@@ -140,7 +143,10 @@ seen AS (
   FROM o WHERE scope IS DISTINCT FROM 'account'),
 links AS (
   SELECT seq, stream, kind AS stated, occurred_us, json_transform(body, '{link}') AS link
-  FROM raw WHERE kind IN ('linked_to', 'link', 'unlink'))
+  FROM raw WHERE kind IN ('linked_to', 'link', 'unlink')),
+judged AS (
+  SELECT seq, stream, kind, occurred_us, json_transform(body, '{judgement}') AS said
+  FROM raw WHERE kind IN ('override', 'correction'))
 SELECT seq, 0 AS part, stream, kind, offer_id, action,
   CASE kind WHEN 'contact' THEN state WHEN 'outcome' THEN outcome WHEN 'flag' THEN restricted::VARCHAR
     ELSE '{opt_out}' END AS name, occurred_us AS at_us, value_eur, implied, 1 AS sign
@@ -162,6 +168,15 @@ SELECT seq, 0 AS part, stream, 'link' AS kind, NULL::VARCHAR AS offer_id, NULL::
   NULL::BOOLEAN AS implied,
   CASE WHEN stated = 'unlink' THEN -1 ELSE 1 END AS sign
 FROM links WHERE CASE WHEN stated = 'linked_to' THEN link.linked ELSE link.kind = 'customer' END
+UNION ALL BY NAME
+SELECT seq, 0 AS part, stream, coalesce(said.verdict, kind) AS kind, said.offer_id AS offer_id, said.action AS action,
+  coalesce(said.reason, said.field) AS name, occurred_us AS at_us, NULL::DOUBLE AS value_eur,
+  NULL::BOOLEAN AS implied, 1 AS sign
+FROM judged
+UNION ALL BY NAME
+SELECT seq, 1 AS part, stream, '{instead}' AS kind, NULL::VARCHAR AS offer_id, said.instead AS action,
+  NULL::VARCHAR AS name, occurred_us AS at_us, NULL::DOUBLE AS value_eur, NULL::BOOLEAN AS implied, 1 AS sign
+FROM judged WHERE said.instead IS NOT NULL AND said.instead_offer IS NULL
 """
 
 
@@ -170,7 +185,8 @@ class ParsedRecords:
     """`rows`: one per pick of a decision and per observation. `events`: what followed. `erased`: erased streams.
 
     An event of kind `link` says that its stream and the stream `name` are the same person's; with `sign` -1, that they
-    are not.
+    are not. One of kind `accepted_suggestion`, `overridden` or `regretted` says what a person did about a suggestion,
+    with the reason as its name, and one of kind `correction` names the field of a message that was wrong.
     """
 
     rows: pa.Table
@@ -236,6 +252,8 @@ def _filled(sql: str) -> str:
         observation=json.dumps(_OBSERVATION),
         event=json.dumps(_EVENT),
         link=json.dumps(_LINK),
+        judgement=json.dumps(_JUDGEMENT),
+        instead=INSTEAD,
         nothing=NOTHING,
         opt_out=OPT_OUT,
     )

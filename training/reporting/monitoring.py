@@ -42,7 +42,7 @@ WITH per_unit AS (
   SELECT {{key}} AS {{name}}, _customer, count(*) AS offered, count(*) FILTER (_reached) AS reached,
     count(_label) AS closed,
     count(*) FILTER (_label) AS positive, count(*) FILTER (_succeeded) AS succeeded,
-    count(*) FILTER (_succeeded AND NOT _reached) AS succeeded_untold,
+    count(*) FILTER (_succeeded AND _stage IS NULL) AS succeeded_untold,
     sum(_propensity) FILTER (_label IS NOT NULL) AS predicted, count(_propensity) FILTER (_label IS NOT NULL) AS scored,
     count(*) FILTER (_complained) AS complaints, count(*) FILTER (_opted_out) AS opt_outs,
     coalesce(sum(_earned_eur ORDER BY _id), 0.0) AS earned
@@ -57,7 +57,7 @@ SELECT {{name}}, sum(offered)::BIGINT AS offered, sum(reached)::BIGINT AS reache
 FROM per_unit GROUP BY {{name}} ORDER BY {{name}}
 """  # noqa: S608
 _UNTOLD = f"""
-SELECT _action AS action, avg((NOT _reached)::INT) AS untold
+SELECT _action AS action, avg((_stage IS NULL)::INT) AS untold
 FROM log WHERE {_OFFERS} AND _succeeded GROUP BY _action ORDER BY _action
 """  # noqa: S608
 _ANNOYS = f"""
