@@ -64,6 +64,10 @@ class LinkedElsewhere(RequestError):
     """The identifier is, or was at that time, linked to another customer; it must be unlinked there first."""
 
 
+class WrongState(RequestError):
+    """What is asked for cannot follow from the state that a thing is in now."""
+
+
 class ToldOfAnother(RequestError):
     """An id under which something was told of one subject came with another subject."""
 

@@ -43,6 +43,7 @@ Note = Annotated[str, Field(min_length=1, max_length=2_000)]
 Euros = Annotated[float, Field(allow_inf_nan=False, ge=-1e9, le=1e9)]
 
 
+_OWNER = "agent_id: a ticket has an owner"
 _CatalogueFile = Annotated[
     str,
     Field(
@@ -271,6 +272,63 @@ class VisitorPatch(_Body):
     """`restricted`: whether the visitor's data may only be kept, and not used (Art. 18 GDPR)."""
 
     restricted: bool
+
+
+class HandoverIn(_Body):
+    """A conversation that is to be handed to a person.
+
+    A `request_id` means one request: the same again is answered as before. `skill`: what the agent must be proficient
+    in. `needs`: what the agent must be trained for. `helps`: it is about help rather than a sale. `knows`: the agent
+    who knows the customer. `call`: false for who cannot hear or phone, and is never given to a voice channel.
+    """
+
+    request_id: SubjectId
+    customer_id: SubjectId | None = None
+    visitor_id: SubjectId | None = None
+    conversation_id: SubjectId
+    channel: Name
+    reason: Annotated[str, Field(min_length=1, max_length=200)]
+    skill: Name | None = None
+    language: Annotated[str, Field(min_length=2, max_length=16)] | None = None
+    helps: bool = True
+    upset: bool = False
+    needs: Annotated[tuple[Name, ...], Field(max_length=20)] = ()
+    knows: SubjectId | None = None
+    call: bool = True
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Self:
+        if (self.customer_id is None) == (self.visitor_id is None):
+            raise ValueError("customer_id: name either a customer_id or a visitor_id")
+        return self
+
+
+class HandoverStepIn(_Body):
+    """What becomes of a handover.
+
+    `offered` and `accepted` name the agent; a person who signed in accepts for themselves alone. `opened`: the agent
+    declines or gives it back, with a `reason`. `transferred`: it waits for another `skill` or for the agent `knows`,
+    with a `note`. `call_back` and `ticket` have a time `due_at`, and a ticket has an owner, `agent_id`.
+    """
+
+    state: Literal["opened", "offered", "accepted", "transferred", "call_back", "ticket", "resolved", "cancelled"]
+    agent_id: SubjectId | None = None
+    reason: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    note: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
+    skill: Name | None = None
+    knows: SubjectId | None = None
+    due_at: AwareDatetime | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        _plausible("due_at", self.due_at)
+        if self.state in ("offered", "accepted", "ticket") and self.agent_id is None:
+            raise ValueError(f"agent_id: who is {self.state} must be named" if self.state != "ticket" else _OWNER)
+        if self.state in ("call_back", "ticket") and self.due_at is None:
+            raise ValueError("due_at: say by when")
+        if self.state == "transferred" and self.note is None:
+            raise ValueError("note: tell the next agent what was done, so that the customer need not repeat it")
+        return self
 
 
 class ApprovalIn(_Body):

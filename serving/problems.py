@@ -28,6 +28,7 @@ from decisioning.errors import (
     TooLate,
     TooOften,
     Unavailable,
+    WrongState,
 )
 
 PROBLEM = "application/problem+json"
@@ -74,6 +75,12 @@ LINKED = ProblemType(
 )
 TOLD_OF_ANOTHER = ProblemType(
     "told-of-another", 409, "id of another customer", "An id means one thing told: use a new one for each"
+)
+WRONG_STATE = ProblemType(
+    "wrong-state",
+    409,
+    "not possible now",
+    "It does not follow from the state it is in: somebody else may have come first",
 )
 ERASED = ProblemType(
     "erased",
@@ -147,7 +154,7 @@ NOT_IMPLEMENTED = ProblemType(
 PROBLEM_TYPES = {
     kind.name: kind
     for kind in (
-        *(INVALID, REUSED, LINKED, TOLD_OF_ANOTHER, ERASED, NOT_FOUND, REFUSED, SIGNALS, NONE_TAKEN),
+        *(INVALID, REUSED, LINKED, TOLD_OF_ANOTHER, WRONG_STATE, ERASED, NOT_FOUND, REFUSED, SIGNALS, NONE_TAKEN),
         *(BUSY, UNAVAILABLE, OVERLOADED, TOO_LATE, NOT_DECIDED, BUG),
         *(NO_KEY, OUT_OF_SCOPE, NO_TOKEN, SIGN_IN_REFUSED, WRONG_HOST, WRONG_ORIGIN, UNSUPPORTED_MEDIA),
         *(NO_PATH, NO_METHOD, MALFORMED, TOO_SLOW, TOO_LARGE, TOO_MANY, NOT_IMPLEMENTED),
@@ -156,6 +163,7 @@ PROBLEM_TYPES = {
 _OF_ERRORS: tuple[tuple[type[BrainError], ProblemType], ...] = (
     (RequestReused, REUSED),
     (LinkedElsewhere, LINKED),
+    (WrongState, WRONG_STATE),
     (ToldOfAnother, TOLD_OF_ANOTHER),
     (Erased, ERASED),
     (NotFound, NOT_FOUND),

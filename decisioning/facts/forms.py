@@ -41,7 +41,8 @@ class Ask(Strict):
     stored ones, and the id of the decision whose random draws are repeated. `moment` names the moment that opened a
     decision nobody requested. `consent_platform`: purpose -> what a consent platform on the page reports; a refusal
     there withdraws the purpose, a permission there grants nothing. `machine`: the customer is talking with a machine.
-    `issues`: the only issues that may be offered, by default all.
+    `issues`: the only issues that may be offered, by default all. `conversation_id`: the conversation in which it is
+    asked; where a live decision calls a person, a handover of that conversation is opened.
     `detail`: for whom the answer is, by default for whom the caller's key is; it decides nothing, and is not recorded.
     """
 
@@ -62,6 +63,7 @@ class Ask(Strict):
     seed: SubjectId | None = None
     moment: str | None = Field(default=None, max_length=64)
     issues: Annotated[tuple[Issue, ...], Field(max_length=len(get_args(Issue)))] = ()
+    conversation_id: SubjectId | None = None
     detail: Literal["customer", "agent", "company"] | None = Field(default=None, exclude=True)
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ never later than that of recording.
 from dataclasses import dataclass, field
 from typing import Literal
 
+from decisioning.facts.handovers import OpenHandover
 from decisioning.facts.stretches import stretch_of
 from decisioning.times import AS_RECORDED, TimeRule
 
@@ -120,10 +121,11 @@ class Holder:
 class Standing:
     """All that screening needs from the ledger about one subject. `version` 0: the ledger has no record of the subject.
 
-    `links` are a person's, `holder` is a visitor's. What follows is empty until `decisioning.facts.identity` merges the
-    standings of one person. `visitors`: those of linked visitors and joined customers that were merged into a person's,
-    sorted by stream. `elsewhere`: those of the person that a visitor is linked to, which only caps and suppressions
-    read. `person_stream`: of joined customers, the stream that stands for all of them; None for others.
+    `links` are a person's, `holder` is a visitor's, `handovers` are those that are open. What follows is empty until
+    `decisioning.facts.identity` merges the standings of one person. `visitors`: those of linked visitors and joined
+    customers that were merged into a person's, sorted by stream. `elsewhere`: those of the person that a visitor is
+    linked to, which only caps, suppressions and handovers read. `person_stream`: of joined customers, the stream that
+    stands for all of them; None for others.
     `rule`: how its records' times were read. `recorded_us`: when its newest record was recorded, as far as it was read.
     """
 
@@ -136,6 +138,7 @@ class Standing:
     restricted: bool = False
     links: tuple[Link, ...] = ()
     holder: Holder | None = None
+    handovers: tuple[OpenHandover, ...] = ()
     visitors: tuple["Standing", ...] = ()
     elsewhere: tuple["Standing", ...] = ()
     person_stream: str | None = None
@@ -146,6 +149,16 @@ class Standing:
     def linked(self) -> tuple[str, ...]:
         """The streams of the stretches and customers that are this person now by their own links, without repeats."""
         return tuple(stream for link in self.links if link.linked for stream in link.streams)
+
+    @property
+    def at_a_person(self) -> bool:
+        """Whether a handover of this subject is open, under any identifier that is linked now."""
+        return bool(self.handovers) or any(s.handovers for s in self.visitors or self.elsewhere)
+
+    def handover_in(self, conversation: str) -> OpenHandover | None:
+        """Return the open handover of a conversation, under whichever identifier of the person it was opened."""
+        everyone = (self, *self.visitors, *self.elsewhere)
+        return next((h for one in everyone for h in one.handovers if h.conversation == conversation), None)
 
     @property
     def joined(self) -> tuple[str, ...]:

@@ -84,7 +84,7 @@ def answer_for(audience: Audience, answer: dict[str, Any]) -> dict[str, Any]:
     placements = [{**p, "offers": [_offer_for(audience, offer) for offer in p["offers"]]} for p in answer["placements"]]
     handover = answer["handover"]
     if handover is not None and audience == "customer":
-        handover = {"reason": None}
+        handover = {**handover, "reason": None}
     return {**answer, "placements": placements, "handover": handover}
 
 

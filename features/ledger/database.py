@@ -36,9 +36,11 @@ from features.ledger import driver
 from features.ledger.engines import create_private, database_url, engine_for, is_silence
 from features.ledger.tables import (
     CONTACTS,
+    CONVERSATION_WORDS,
     CUSTOMER_CODES,
     CUSTOMER_SESSIONS,
     DELIVERIES,
+    HANDOVERS,
     LOOKS,
     NEWEST,
     OUTCOMES,
@@ -69,6 +71,7 @@ _ERASED_FROM: Final = ", ".join(
     for table in (
         *(RECORDS, STANDINGS, CONTACTS, OUTCOMES, SIGNALS, SIGNAL_STATES, WATCHES, DELIVERIES, LOOKS),
         *(CUSTOMER_CODES, CUSTOMER_SESSIONS, REQUESTS),
+        *(HANDOVERS, CONVERSATION_WORDS),
     )
 )
 _HIGHEST: Final = select(func.max(RECORDS.c.seq).label("seq"))

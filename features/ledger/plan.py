@@ -19,6 +19,7 @@ from features.ledger.past.planned import PlannedPast
 from features.ledger.past.rows import StreamRows
 from features.ledger.past.rules_book import RulesBook
 from features.ledger.past.selection import Selection, floor_of
+from features.ledger.people.rows import HANDOVER, HandoverChange, write_handovers
 from features.ledger.records import LOOK, UNUSABLE_BODY, Entry, PreparedEntry
 from features.ledger.snapshot import decode, encode
 from features.ledger.standing import REQUEST, Fold, apply, with_selection
@@ -112,6 +113,7 @@ class AppendPlan:
         self._keys: list[tuple[bytes, bytes, int]] = []
         self._looks: list[tuple[bytes, str, bytes, int]] = []
         self._requests: list[tuple[Any, ...]] = []
+        self._handovers: list[HandoverChange] = []
 
     def add(
         self, entries: Sequence[PreparedEntry], guards: Mapping[str, int], *, skip_known: bool = False
@@ -156,6 +158,7 @@ class AppendPlan:
         keys: list[tuple[bytes, bytes, int]] = []
         looks: list[tuple[bytes, str, bytes, int]] = []
         requests: list[tuple[Any, ...]] = []
+        handovers: list[HandoverChange] = []
         for prepared in entries:
             stream = prepared.entry.stream
             head, row = extend(heads.get(stream) or self._heads[stream], prepared, self._recorded_us(prepared))
@@ -166,6 +169,8 @@ class AppendPlan:
                 looks.append(_look(prepared.entry, row))
             if prepared.entry.kind == REQUEST:
                 requests.append(_request(prepared.entry, row))
+            elif prepared.entry.kind == HANDOVER and not head.fold.erased:
+                handovers.append(HandoverChange(stream, prepared.entry.folded, row["at_us"]))
         for prepared in entries:
             if prepared.changes and not heads[prepared.entry.stream].fold.erased:
                 self._past.add(prepared.entry.stream, prepared.changes)
@@ -173,6 +178,7 @@ class AppendPlan:
         self._records += records
         self._keys += keys
         self._looks += looks
+        self._handovers += handovers
         self._requests += requests
         self._existing.update((key, ExistingKey(stream.hex(), version)) for key, stream, version in keys)
         return tuple(row["version"] for row in records)
@@ -201,6 +207,7 @@ class AppendPlan:
             execute_many(connection, _ADD_LOOK, self._looks)
         if self._requests:
             execute_many(connection, _PUT_REQUEST, self._requests)
+        write_handovers(connection, self._handovers)
 
     def _with_selection(self, connection: Connection, stream: str, head: Head) -> Head:
         """Return the head with what decisions read of the past, renewed, or made anew for newer rules."""

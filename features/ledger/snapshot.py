@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 
 from pydantic_core import from_json, to_json
 
+from decisioning.facts.handovers import OpenHandover
 from decisioning.facts.standing import Consent, Holder, Link, LinkKind, RecordedOutcome
+from decisioning.routing.work import AgentWork, HeldHandover
 from features.ledger.past.kinds import ContactKinds
 from features.ledger.past.packing import pack_held, unpack_held
 from features.ledger.standing import Fold
@@ -30,6 +32,10 @@ _COLUMNS = {cls: tuple(map(attrgetter, _names(cls))) for cls in _ROWS}
 _COLUMNS[Link] = _COLUMNS[Link][:-1]
 """The stretches of links come after the rest, and only of those who have another than the first."""
 _FIRST = (0,)
+_OPEN = attrgetter(*_names(OpenHandover))
+_HELD = attrgetter(*_names(HeldHandover))
+_WORK_NAMES = tuple(name for name in _names(AgentWork) if name != "held")
+_WORK = attrgetter(*_WORK_NAMES)
 
 
 def encode(fold: Fold, number: int, kinds: ContactKinds) -> bytes:
@@ -44,8 +50,10 @@ def encode(fold: Fold, number: int, kinds: ContactKinds) -> bytes:
     flags = _ERASED * fold.erased | _RESTRICTED * fold.restricted
     holder = fold.holder and [fold.holder.person, fold.holder.occurred_us, fold.holder.linked]
     rest: list[Any] = [_columns(Consent, fold.consents), times, _columns(Link, fold.links), holder, other]
-    if stretches := {link.visitor: link.stretches for link in fold.links if link.stretches != _FIRST}:
-        rest.append(stretches)
+    stretches = {link.visitor: link.stretches for link in fold.links if link.stretches != _FIRST}
+    people = _people(fold)
+    if stretches or people:
+        rest += [stretches, *people]
     header = _HEADER.pack(FORMAT, flags, number, fold.latest_us, fold.restricted_us, len(held))
     return header + held + to_json(rest)
 
@@ -73,8 +81,25 @@ def decode(stream: str, version: int, recorded_us: int, body: bytes, kinds: Cont
         restricted_us=restricted_us,
         times={(action, outcome): tuple(at) for action, of in times.items() for outcome, at in of.items()},
         recorded_us=recorded_us,
+        **(_with_people(*more[1:]) if len(more) > 1 else {}),
     )
     return fold, number
+
+
+def _people(fold: Fold) -> list[Any]:
+    """Return what only standings with people have: open handovers, the work of an agent, who booked a slot."""
+    if not (fold.handovers or fold.work or fold.booked):
+        return []
+    work = fold.work and [*_WORK(fold.work), [_HELD(one) for one in fold.work.held]]
+    return [[_OPEN(one) for one in fold.handovers], work, fold.booked]
+
+
+def _with_people(handovers: list[Any], work: list[Any] | None, booked: list[str]) -> dict[str, Any]:
+    of_agent = None
+    if work is not None:
+        *values, held = work
+        of_agent = AgentWork(**dict(zip(_WORK_NAMES, values, strict=True)), held=tuple(HeldHandover(*h) for h in held))
+    return {"handovers": tuple(OpenHandover(*one) for one in handovers), "work": of_agent, "booked": tuple(booked)}
 
 
 def _link(

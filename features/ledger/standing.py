@@ -20,6 +20,9 @@ Bodies, by kind (JSON objects; `occurred_us` is a column of the record, not part
 - `link`, `unlink` (a person's): visitor (its stream), kind, source; optional stretch (its number, 0 if there is none;
   None = no stretch becomes the person's)
 - `linked_to` (of a visitor's stretch, and of `stretches.ends_of` the visitor): person (their stream), linked
+- `handover`: handover_id, step (from 0), state, conversation_id; optional agent, and what `ledger_handovers` lists
+- `presence`, `assignment` (an agent's): see `decisioning.routing.work`
+- `booking` (of a slot of a calendar): handover_id, booked
 - `look` (of `records.looks_of` a subject): subject (its stream), who, role, what, purpose; optional case, and the id
   that was looked at under the name that requests give it, and decision_id of an explanation
 - `access` (to a customer's own page): what (a link or a code that was made or used, or a link that was revoked), who
@@ -38,6 +41,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, get_args
 
+from decisioning.facts.handovers import after as handovers_after
 from decisioning.facts.standing import (
     MAX_STRETCHES,
     NEVER_US,
@@ -50,6 +54,7 @@ from decisioning.facts.standing import (
     RecordedOutcome,
     Standing,
 )
+from decisioning.routing.work import AgentWork, after_assignment, after_presence
 from decisioning.times import TimeRule
 from features.ledger.past.changes import ANTI, HORIZON_US, PAST_KINDS, Body, contact_order, outcome_order
 from features.ledger.past.selection import Selection, Times
@@ -66,11 +71,17 @@ assert set(_STRICTNESS) == set(get_args(ConsentStatus))
 
 @dataclass(frozen=True, slots=True)
 class Fold(Standing):
-    """A standing with what only the fold needs: newest time, time of the flag, and the selected times of outcomes."""
+    """A standing with what only the fold needs: newest time, time of the flag, and the selected times of outcomes.
+
+    `work` is an agent's. `booked`: the handovers that a slot of a calendar was given to. Records of handovers, work and
+    bookings state which version they follow, so that their fold may depend on the order.
+    """
 
     latest_us: int = NEVER_US
     restricted_us: int = NEVER_US
     times: Times = field(default_factory=dict)
+    work: AgentWork | None = None
+    booked: tuple[str, ...] = ()
 
 
 def apply(fold: Fold, kind: str, body: Body, version: int, counted_us: int) -> Fold:
@@ -199,6 +210,23 @@ def _judgement(fold: Fold, body: Body, version: int, occurred_us: int) -> Change
     return {}
 
 
+def _handover(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
+    return {"handovers": handovers_after(fold.handovers, body)}
+
+
+def _presence(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
+    return {"work": after_presence(fold.work or AgentWork(), body, occurred_us)}
+
+
+def _assignment(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
+    return {"work": after_assignment(fold.work or AgentWork(), body, occurred_us)}
+
+
+def _booking(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
+    others = {*fold.booked} - {body["handover_id"]}
+    return {"booked": tuple(sorted({*others, body["handover_id"]} if body["booked"] else others))}
+
+
 _FOLDS: dict[str, Callable[[Fold, Body, int, int], Changes]] = {
     "consent": _consent,
     **dict.fromkeys(PAST_KINDS, _nothing),
@@ -212,6 +240,10 @@ _FOLDS: dict[str, Callable[[Fold, Body, int, int], Changes]] = {
     REQUEST: _request,
     "override": _judgement,
     "correction": _judgement,
+    "handover": _handover,
+    "presence": _presence,
+    "assignment": _assignment,
+    "booking": _booking,
 }
 KINDS = frozenset(_FOLDS)
 """Every kind of record that can be appended. Only an erasure writes a tombstone."""

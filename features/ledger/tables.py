@@ -69,7 +69,7 @@ def _unless_zeros(value: bytes | None) -> bytes | None:
 METADATA = MetaData()
 VERSION_TABLE = "ledger_schema"
 """The table in which Alembic keeps the schema version; not its default name, so that schemas can share a database."""
-NEWEST = "ledger_0019"
+NEWEST = "ledger_0020"
 """The newest migration; compared when a database is opened, so that only an old one pays for importing Alembic."""
 SEQ = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite numbers rows itself only if the type is exactly INTEGER."""
@@ -363,6 +363,61 @@ LOOKS = Table(
     Index("looks_who", "who", "seq"),
 )
 """Where the record of each look is (`seq`), by whom it was taken and at which subject (`stream`)."""
+HANDOVERS = Table(
+    "ledger_handovers",
+    METADATA,
+    Column("id", String(64), primary_key=True),
+    Column("stream", Name(), nullable=False),
+    Column("conversation", Name(), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("agent", Text),
+    Column("opened_us", BigInteger, nullable=False),
+    Column("waits_us", BigInteger, nullable=False),
+    Column("due_us", BigInteger),
+    Column("body", Bytes(), nullable=False),
+)
+"""Every handover by its last record; `body` is that of its first, JSON. `conversation`: a keyed hash of its id.
+
+`waits_us`: since when the customer waits. `due_us`: when something has to happen next, such as an answer.
+"""
+Index("handovers_stream", HANDOVERS.c.stream)
+Index("handovers_due", HANDOVERS.c.state, HANDOVERS.c.due_us)
+_IS_OPEN = HANDOVERS.c.state.not_in(("resolved", "cancelled"))
+Index(
+    "handovers_open_once",
+    HANDOVERS.c.stream,
+    HANDOVERS.c.conversation,
+    unique=True,
+    sqlite_where=_IS_OPEN,
+    postgresql_where=_IS_OPEN,
+)
+AGENTS = Table(
+    "agents",
+    METADATA,
+    Column("id", String(128), primary_key=True),
+    Column("stream", Name(), nullable=False, unique=True),
+    Column("body", Bytes(), nullable=False),
+    Column("changed_us", BigInteger, nullable=False),
+    Column("heartbeat_us", BigInteger, nullable=False),
+    Column("removed_us", BigInteger),
+)
+"""People who help customers: `body` is what is stated of them, JSON; `heartbeat_us`: when they were last heard of."""
+CONVERSATION_WORDS = Table(
+    "ledger_conversation_words",
+    METADATA,
+    Column("seq", SEQ, primary_key=True, autoincrement=True),
+    Column("stream", Name(), nullable=False),
+    Column("conversation", Name(), nullable=False),
+    Column("key", Name(), nullable=False, unique=True),
+    Column("speaker", String(16), nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("until_us", BigInteger),
+    Column("body", Erasable()),
+    Index("conversation_words", "conversation", "seq"),
+    Index("conversation_words_until", "until_us"),
+)
+"""Words of open conversations. `until_us`: when they are overwritten; null while their conversation is open."""
 PEOPLE = Table(
     "people",
     METADATA,

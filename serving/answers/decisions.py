@@ -92,9 +92,13 @@ class Placement(Answer):
 
 
 class Handover(Answer):
-    """That a person should take over; why is left out for keys that may not see it."""
+    """That a person should take over; why is left out for keys that may not see it.
+
+    `handover_id`: of a request that names its conversation.
+    """
 
     reason: str | None
+    handover_id: str | None = None
 
 
 class DecisionAnswer(Answer):

@@ -165,7 +165,7 @@ class LookTold(Answer):
     subject: str
     at: Moment
     role: str
-    what: Literal["glance", "explanation", "export"]
+    what: Literal["glance", "handover", "explanation", "export"]
     purpose: str
 
 

@@ -20,6 +20,7 @@ from decisioning.review.hints import hints
 from decisioning.times import IMPLAUSIBLE, microseconds, parse_decision_time
 from features.deadlines import answering_within, check_time
 from features.ledger import Duplicate, Entry, PackedBody, now_us
+from features.ledger.people import calls
 from features.profile.online import Profiles
 from features.profile.online import checked as checked_value
 from features.signals.intake import Intake
@@ -266,13 +267,13 @@ class Brain:
                 again = partial(self.repeats.newest, ask, snapshot, at_us, duplicate.record, repeat)
                 recorded, repeat, holds = await self.pools.short.run(again)
                 if holds:
-                    return dict(recorded["answer"])
+                    return calls.with_handover(self.ledger, ask, known, recorded["answer"])
                 repeat, supersedes = repeat + 1, recorded["decision_id"]
             except Conflict:
                 continue
             else:
                 self.metrics.count_decision(decision)
-                return decision.answer
+                return calls.with_handover(self.ledger, ask, known, decision.answer)
         raise Unavailable("other requests for this customer kept coming first; try again")
 
     def _release(self, known: Known, decision: Decision) -> None:
@@ -325,6 +326,7 @@ class Brain:
         key, alias = request_key(ask, repeat), (f"decision:{decision_id}",)
         body = PackedBody(decision.to_bytes(), decision.contacts)
         entries = [Entry(person.stream, "decision", body, at_us, person.version, key, alias)]
+        entries += calls.entries_of(self.ledger, ask, known, decision)
         account = known.account
         if account is None:
             return entries, known.linked

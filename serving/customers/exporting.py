@@ -21,6 +21,7 @@ from decisioning.facts.standing_rules import NO_PAST
 from decisioning.times import iso
 from features.ledger import Record, SubjectKind, now_us
 from features.ledger.links import streams_of
+from features.ledger.people.rows import HANDOVER
 from features.ledger.records import JUDGEMENTS
 from features.ledger.tables import (
     DELIVERIES,
@@ -39,6 +40,11 @@ from serving.customers.receipts import receipts
 from serving.customers.recording import standing_json
 
 PAGE: Final = 200
+_NAMES: Final = {
+    **dict.fromkeys(JUDGEMENTS, frozenset(("who",))),
+    HANDOVER: frozenset(("by", "agent", "knows", "conversation_key", "request")),
+}
+"""By kind of record, what names a person of the company, or is of use to nobody else."""
 _OF_LOOKS: Final = ("role", "what", "purpose")
 _CURSOR = re.compile(r"([sl]?)([0-9]{1,18})")
 _AMONG: BindParameter[Any] = bindparam("streams", expanding=True)
@@ -172,9 +178,9 @@ def _record(brain: Brain, row: Any) -> dict[str, Any]:
 
 
 def _without_names(record: Record) -> dict[str, Any] | None:
-    """Return the body; who judged something is told as a role, as the customer is told no name."""
-    body = record.body
-    return {n: v for n, v in body.items() if n != "who"} if body and record.kind in JUDGEMENTS else body
+    """Return the body; who did something is told as a role, as the customer is told no name."""
+    body, untold = record.body, _NAMES.get(record.kind)
+    return {name: value for name, value in body.items() if name not in untold} if body and untold else body
 
 
 def _event(_: Brain, row: Any) -> dict[str, Any]:

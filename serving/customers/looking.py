@@ -65,6 +65,17 @@ def seen_in_decision(brain: Brain, decision_id: str) -> Whom:
     return whom
 
 
+def seen_in_handover(brain: Brain, handover_id: str) -> Whom:
+    """Return what finds whose handover it is."""
+
+    def whom(content: Json) -> list[Subject]:
+        record = brain.ledger.lookup(f"handover:{handover_id}#0")
+        ids = {name: content[name] for name in ID_FIELDS.values() if name in content}
+        return [] if record is None else [(record.stream, ids)]
+
+    return whom
+
+
 def _all_of(brain: Brain, stream: str) -> tuple[str, ...]:
     return streams_of(stream, partial(brain.ledger.read, rules=NO_PAST), brain.ledger.select)
 

@@ -34,6 +34,10 @@ class LookRequest:
         """Answer with what `read` returns of a decision."""
         return await self._answer(brain, read, looking.seen_in_decision(brain, decision_id))
 
+    async def of_handover(self, brain: Brain, handover_id: str, read: Callable[[], dict[str, Any]]) -> Response:
+        """Answer with what `read` returns of a handover."""
+        return await self._answer(brain, read, looking.seen_in_handover(brain, handover_id))
+
     async def _answer(self, brain: Brain, read: Callable[[], dict[str, Any]], whom: looking.Whom) -> Response:
         content = await brain.pools.long.run(looking.shown, brain, self._looker, read, whom)
         note_recorded(self._scope)

@@ -4,13 +4,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict
 from functools import partial
 from typing import Annotated
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
@@ -18,7 +16,6 @@ from decisioning.errors import (
     BrainError,
     Conflict,
     Erased,
-    NotFound,
     Overloaded,
     Refused,
     RequestError,
@@ -27,9 +24,6 @@ from decisioning.errors import (
     Unconfirmed,
 )
 from decisioning.facts.forms import Ask
-from decisioning.times import iso
-from features.access_keys import read_events
-from features.approvals.door import gone_round
 from features.deadlines import waiting_until
 from features.ledger import SubjectKind
 from serving.access.callers import maker_of
@@ -41,7 +35,6 @@ from serving.access.people.sign_in import SignIn
 from serving.access.table import TABLE
 from serving.brain import explaining
 from serving.brain.metrics import Metrics
-from serving.brain.readiness import Readiness
 from serving.brain.runtime import Brain
 from serving.contract import (
     AccountPatch,
@@ -57,7 +50,7 @@ from serving.customers import erasing, exporting, identities, outcomes, recordin
 from serving.customers.items import answer_items
 from serving.customers.rights.entering import Entering
 from serving.events.moments import Watcher
-from serving.http.admission import SHED_HEADER, TIMEOUT_HEADER, Room, stated_until_s
+from serving.http.admission import TIMEOUT_HEADER, Room, stated_until_s
 from serving.http.background import Background
 from serving.http.direct import DirectRoute
 from serving.http.docs import docs_routes
@@ -66,15 +59,11 @@ from serving.http.doings.approving import approval_routes
 from serving.http.doings.correcting import correction_routes
 from serving.http.guard import AtTheDoors, ListedOrigins
 from serving.http.listings import listing_routes
-from serving.http.live import (
-    MAX_LISTED,
-    StreamCallers,
-    asks_no_profiling,
-    moment_routes,
-    signal_routes,
-)
+from serving.http.live import StreamCallers, asks_no_profiling, moment_routes, signal_routes
 from serving.http.looking import Look, look_routes
+from serving.http.operating import operation_routes
 from serving.http.paths import AccountPath, CustomerPath, DecisionPath, EncodedPaths, UnderPath, VisitorPath
+from serving.http.people.handovers import handover_routes
 from serving.http.replies import (
     ANY_PROBLEM,
     JSON,
@@ -91,7 +80,7 @@ from serving.pages.frame import style_routes
 from serving.pages.me.routes import my_routes
 from serving.pages.sign_in.routes import sign_in_routes
 from serving.pools import LONG_BODY
-from serving.problems import ERASED, PROBLEM_TYPES, TYPES, UNAVAILABLE, serve_under, type_of
+from serving.problems import ERASED, UNAVAILABLE, serve_under, type_of
 from serving.programs.inside import program_route
 
 _MAYBE = "a decision may have been made, ask again with the same request_id: it was not confirmed"
@@ -133,8 +122,7 @@ def build_app(brain: Brain) -> FastAPI:
         redoc_url=None,
         responses=ANY_PROBLEM,
     )
-    for kind in (BrainError, HTTPException, RequestValidationError):
-        app.add_exception_handler(kind, error_reply)
+    _answer_errors(app)
     _decision_routes(app, brain)
     _record_routes(app, brain)
     _customer_routes(app, brain)
@@ -145,10 +133,11 @@ def build_app(brain: Brain) -> FastAPI:
     listing_routes(app, brain)
     approval_routes(app, brain)
     look_routes(app, brain)
+    handover_routes(app, brain)
     entering = Entering(brain.ledger, people.sign_in.signer)
     link_routes(app, brain, entering)
     correction_routes(app, brain)
-    _operation_routes(app, brain)
+    operation_routes(app, brain)
     docs_routes(app)
     style_routes(app)
     sign_in_routes(app, people)
@@ -159,6 +148,11 @@ def build_app(brain: Brain) -> FastAPI:
     if http.root_path:
         app.add_middleware(UnderPath, root=http.root_path)
     return app
+
+
+def _answer_errors(app: FastAPI) -> None:
+    for kind in (BrainError, HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, error_reply)
 
 
 def _people(brain: Brain) -> People:
@@ -364,50 +358,3 @@ def _account_routes(app: FastAPI, brain: Brain) -> None:
         body = await _parsed(brain, AccountPatch, await read_body(request))
         await _restrict(brain, "account", account_id, restricted=body.restricted)
         return json_reply({"account_id": account_id, "restricted": body.restricted})
-
-
-def _operation_routes(app: FastAPI, brain: Brain) -> None:
-    readiness = Readiness(brain.ledger, lambda: brain.snapshot.profiles)
-
-    @app.get("/healthz")
-    async def healthz() -> Response:
-        """Answer as soon as the process runs."""
-        return json_reply({"status": "ok"})
-
-    @app.get("/readyz", responses=problems(503))
-    async def readyz() -> Response:
-        """Answer 200 if a decision could be committed and a fact be written now, else 503, and say what cannot be.
-
-        Finding out takes a few small writes, at most once a second.
-        """
-        if missing := await brain.pools.health.run(readiness.problems):
-            detail = "; ".join(f"{part}: {problem}" for part, problem in missing.items())
-            return problem_reply(UNAVAILABLE, detail, parts=dict(missing))
-        snapshot = brain.snapshot
-        ready = {"status": "ready", "release": snapshot.release.hash, "model": snapshot.model}
-        rounds = await brain.pools.health.run(gone_round, brain.ledger, brain.environment)
-        unnamed = [{name: value for name, value in step.items() if name != "by"} for step in rounds]
-        return json_reply({**ready, **({"without_approval": unnamed} if unnamed else {})})
-
-    @app.get("/v1/security-events", responses=problems(503))
-    async def security_events(after: Annotated[int, Query(ge=0, le=2**62)] = 0) -> Response:
-        """List what was refused for want of a right, without personal data, a page at a time."""
-        listed = await brain.pools.long.run(read_events, brain.ledger, after, MAX_LISTED)
-        events = [
-            {"at": iso(e.at_us), "kind": e.kind, "key_id": e.key_id, "route": e.route, "n": e.n} for _, e in listed
-        ]
-        return json_reply({"events": events, "next": listed[-1][0] if len(listed) == MAX_LISTED else None})
-
-    @app.get(f"{TYPES}/{{name}}", responses=problems(404))
-    async def problem_type(name: str) -> Response:
-        """Describe a type of problem document."""
-        if name not in PROBLEM_TYPES:
-            raise NotFound("name", "there is no such type of problem")
-        return json_reply(asdict(PROBLEM_TYPES[name]))
-
-    @app.get("/metrics")
-    async def metrics(request: Request) -> Response:
-        """Return the metrics for Prometheus."""
-        brain.metrics.count_shed(request.headers.get(SHED_HEADER, ""))
-        text = await brain.pools.health.run(generate_latest, brain.metrics.registry)
-        return Response(text, media_type=CONTENT_TYPE_LATEST)

@@ -12,6 +12,7 @@ from decisioning.deciding.case import DecisionContext
 from decisioning.deciding.engine import decide
 from decisioning.deciding.screening import screened_for
 from decisioning.facts.forms import Ask, Known, PlacementAsk, Scores
+from decisioning.facts.handovers import OpenHandover
 from decisioning.facts.identity import merge_elsewhere, merge_standings
 from decisioning.facts.standing import Contact, Holder, Link, RecordedOutcome, Standing
 from decisioning.review.rechecking import recheck
@@ -179,6 +180,7 @@ def standing(s):
         restricted=s["restricted"],
         links=tuple(Link(name, "customer", "test", 1, True) for name in sorted(joined)),
         holder=Holder(s["holder"], 1, True) if s["holder"] else None,
+        handovers=(OpenHandover("h", "c", "opened", 0),) if s["handover"] else (),
     )
 
 

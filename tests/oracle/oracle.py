@@ -178,6 +178,13 @@ class Oracle:
             yield "action:dates"
         if action["id"] in self.ask["paused"]:
             yield "action:paused"
+        sells = action["credit"] or action["issue"] in SELLS
+        if (
+            sells
+            and not self.channel["human"]
+            and any(s["handover"] for s in (self.person, *self.visitors, *self.elsewhere))
+        ):
+            yield "handover:open"
         needs_person = action["significant"] and not action["stated"]
         if not self.channel["human"] and (needs_person or action["automation"] != "automatic"):
             yield "action:automation"

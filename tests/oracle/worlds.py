@@ -290,6 +290,7 @@ def _emotion(random, name, world):
 
 def subject(stream):
     fresh = {"stream": stream, "erased": False, "restricted": False, "consents": [], "contacts": [], "outcomes": []}
+    fresh["handover"] = False
     return {**fresh, "visitors": [], "elsewhere": [], "joined": None, "holder": None}
 
 
@@ -365,6 +366,7 @@ def _subject(random, world, now, stream, visitors=False):
         "outcomes": [_outcome(random, world, now) for _ in range(random.choice((0, 0, 0, 1, 3)))],
         **_identifiers(random, world, now, stream if visitors else None),
         "joined": None,
+        "handover": random.random() < 0.02,
     }
 
 

@@ -59,6 +59,12 @@ REACH: list[Case] = [
     ("POST", "/v1/consents", consent("c-1", "marketing"), _for("consent", "agent")),
     ("POST", "/v1/identities", LINK, _for("signal")),
     ("POST", "/v1/signals", signal("page-view", "customer:c-1", page="home"), _for("signal")),
+    ("POST", "/v1/overrides", {}, _for("agent", "lead")),
+    ("POST", "/v1/corrections", {}, _for("agent", "lead")),
+    ("POST", "/v1/handovers", {}, _for("decide", "agent", "lead")),
+    ("GET", "/v1/handovers", None, _for("agent", "lead")),
+    ("GET", "/v1/handovers/{handover_id}", None, _for("agent", "lead")),
+    ("POST", "/v1/handovers/{handover_id}/steps", {}, _for("agent", "lead")),
     ("GET", "/v1/moments/stream", None, _for("decide", "agent")),
     ("GET", "/v1/live", None, _for("decide", "agent", "lead")),
     ("GET", "/v1/moments/dead", None, _for("operate")),
@@ -183,7 +189,7 @@ def test_a_route_without_a_line_in_the_table_does_not_start(client: Client, monk
     def everything() -> Json:
         return {}
 
-    monkeypatch.setattr(routes, "_operation_routes", lambda app, _: app.get("/v1/everything")(everything))
+    monkeypatch.setattr(routes, "operation_routes", lambda app, _: app.get("/v1/everything")(everything))
     with pytest.raises(Refused, match="no line for GET /v1/everything"):
         routes.build_app(client.brain)
 

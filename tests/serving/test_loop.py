@@ -23,7 +23,7 @@ from serving.brain.runtime import Brain
 from serving.customers import erasing, exporting, items, looking, recording
 from serving.events import signals
 from serving.events.moments import Watcher
-from serving.http import routes
+from serving.http import operating
 from serving.http.background import Background
 from tests.serving.workspaces import FACTS, Client, ask, consent, offers, signal, small_workspace, welcome
 
@@ -40,7 +40,7 @@ COMPUTING = (
     (looking, ("shown", "listed")),
     (erasing, ("_remove",)),
     (releasing, ("propose",)),
-    (routes, ("generate_latest",)),
+    (operating, ("generate_latest",)),
 )
 """What may take longer than a millisecond."""
 
@@ -71,6 +71,15 @@ def on_loop(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         for name in names:
             monkeypatch.setattr(owner, name, noting(name, inspect.getattr_static(owner, name)))
     return called
+
+
+HANDOVER = {
+    "request_id": "h-loop",
+    "customer_id": "c-loop",
+    "conversation_id": "chat-loop",
+    "channel": "chat",
+    "reason": "asks for a person",
+}
 
 
 def requests(client: Client) -> dict[str, list[tuple[str, str, Any]]]:
@@ -109,6 +118,12 @@ def requests(client: Client) -> dict[str, list[tuple[str, str, Any]]]:
         "DELETE /v1/accounts/{account_id}": [("DELETE", "/v1/accounts/a-gone", None)],
         "PATCH /v1/accounts/{account_id}": [("PATCH", "/v1/accounts/a-1", {"restricted": True})],
         "POST /v1/signals": [("POST", "/v1/signals", body) for body in (message, [message] * 100)],
+        "POST /v1/handovers": [("POST", "/v1/handovers", HANDOVER)],
+        "GET /v1/handovers": [("GET", "/v1/handovers", None)],
+        "GET /v1/handovers/{handover_id}": [("GET", f"/v1/handovers/h-{'0' * 32}", None)],
+        "POST /v1/handovers/{handover_id}/steps": [
+            ("POST", f"/v1/handovers/h-{'0' * 32}/steps", {"state": "resolved"})
+        ],
         "GET /v1/moments/stream": [],  # its own test below
         "GET /v1/live": [],
         "GET /v1/moments/dead": [("GET", "/v1/moments/dead", None)],

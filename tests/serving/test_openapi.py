@@ -1,6 +1,7 @@
 """The OpenAPI document: valid, whole, and true of what the routes answer."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -93,6 +94,7 @@ def references(part: Any) -> Iterator[str]:
 @pytest.mark.promise("contract.document")
 def test_every_example_of_the_document_is_taken(client: Client, document: Json) -> None:
     made = made_before(client, "c-8")
+    ids: dict[str, str] = {}
     for route, operation in operations(document).items():
         if route in NEEDS_A_PERSON:
             continue
@@ -100,8 +102,18 @@ def test_every_example_of_the_document_is_taken(client: Client, document: Json) 
         examples = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("examples", {})
         for name, example in examples.items():
             body = {**example["value"], **made.get(route, {})}
-            status, answer = client(method, re.sub(r"\{\w+\}", "c-1042", path), body)
+            status, answer = client(method, path.format_map(defaultdict(lambda: "c-1042", ids)), body)
             assert status == 200, (route, name, answer)
+            ids |= {key: value for key, value in answer.items() if key == "handover_id"}
+
+
+HANDOVER = {
+    "request_id": "h-1",
+    "customer_id": "c-7",
+    "conversation_id": "chat-7",
+    "channel": "chat",
+    "reason": "asks for a person",
+}
 
 
 @pytest.mark.promise("contract.document")
@@ -157,6 +169,10 @@ def test_answers_have_the_forms_of_the_document(client: Client) -> None:
     catalogue = OPERATIONS["POST /v1/releases"].examples["a small catalogue, to check"]
     assert not check("POST", "/v1/releases", catalogue)["proposed"]
     check("GET", "/problems/{name}", name="erased")
+    handover = {"handover_id": check("POST", "/v1/handovers", HANDOVER)["handover_id"]}
+    check("GET", "/v1/handovers")
+    check("GET", "/v1/handovers/{handover_id}", **handover)
+    check("POST", "/v1/handovers/{handover_id}/steps", {"state": "cancelled"}, **handover)
     assert answered == OPERATIONS.keys() - WITHOUT_JSON - NEEDS_A_PERSON
 
 

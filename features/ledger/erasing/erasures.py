@@ -16,12 +16,14 @@ from features.ledger.records import looks_of
 from features.ledger.tables import (
     CLAIMS,
     CONTACTS,
+    CONVERSATION_WORDS,
     CUSTOMER_CODES,
     CUSTOMER_SESSIONS,
     DELIVERIES,
     EMPTIED,
     ERASURES,
     FIRED,
+    HANDOVERS,
     LOOKS,
     OUTCOMES,
     PRIVACY_CONTROLS,
@@ -39,6 +41,7 @@ _OF_CUSTOMERS: Final = (CUSTOMER_CODES, CUSTOMER_SESSIONS, REQUESTS)
 _ABOUT_SUBJECTS: Final = (
     *(CONTACTS, OUTCOMES, WATCHES, FIRED, PRIVACY_CONTROLS, DELIVERIES, LOOKS),
     *_OF_CUSTOMERS,
+    *(HANDOVERS, CONVERSATION_WORDS),
 )
 _MOVING: Final = (STANDINGS, SIGNAL_STATES, SIGNALS, *_ABOUT_SUBJECTS)
 _ERASED: Final = select(SIGNAL_STATES.c.stream).where(SIGNAL_STATES.c.body.is_(None)).scalar_subquery()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from serving.answers import decisions, held, operating
+from serving.answers import decisions, held, operating, people
 from serving.answers.decisions import SignalIn
 from serving.answers.form import Answer
 from serving.answers.held import Export
@@ -14,6 +14,8 @@ from serving.contract import (
     CodeIn,
     ConsentIn,
     CorrectionIn,
+    HandoverIn,
+    HandoverStepIn,
     IdentityIn,
     LinkIn,
     OutcomeIn,
@@ -31,6 +33,7 @@ TAGS: Final = {
     "Customers": "What is held of a customer: read, correct, export, restrict, erase.",
     "Accounts and visitors": "The same for contracts and households, and for anonymous visitors.",
     "Moments": "Decisions that the brain makes by itself when something happens or does not.",
+    "Handovers": "Hand a conversation to a person.",
     "Catalogue": "What may be named in requests.",
     "Operations": "Whether the server works, and what was refused.",
 }
@@ -69,6 +72,13 @@ _SIGNAL = {
     "type": "page-view",
     "subject": f"customer:{CUSTOMER}",
     "data": {"page": "paid-tv"},
+}
+_HANDOVER = {
+    "request_id": "r-2",
+    "customer_id": CUSTOMER,
+    "conversation_id": "chat-81",
+    "channel": "chat",
+    "reason": "asks for a person",
 }
 _LINK = {
     "customer_id": CUSTOMER,
@@ -267,6 +277,27 @@ OPERATIONS: Final = {
     ),
     "GET /v1/moments/withheld": Operation(
         "Moments", "list_withheld_deliveries", "List deliveries that were stopped", operating.WithheldDeliveries
+    ),
+    "POST /v1/handovers": Operation(
+        "Handovers",
+        "open_handover",
+        "Hand a conversation to a person",
+        people.HandoverAnswer,
+        HandoverIn,
+        examples={"a customer asks for a person": _HANDOVER},
+    ),
+    "GET /v1/handovers": Operation("Handovers", "list_handovers", "List handovers that are open", people.Handovers),
+    "GET /v1/handovers/{handover_id}": Operation("Handovers", "get_handover", "Show a handover", people.HandoverAnswer),
+    "POST /v1/handovers/{handover_id}/steps": Operation(
+        "Handovers",
+        "step_handover",
+        "Let a handover go on",
+        people.HandoverAnswer,
+        HandoverStepIn,
+        examples={
+            "an agent takes it": {"state": "accepted", "agent_id": "agent-7"},
+            "it is resolved": {"state": "resolved"},
+        },
     ),
     "GET /v1/actions": Operation("Catalogue", "list_actions", "List the actions that may be named", operating.Actions),
     "GET /v1/channels": Operation(

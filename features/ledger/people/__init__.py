@@ -1,0 +1,1 @@
+"""Handovers in the ledger: their rows, and those that decisions open."""

@@ -1,0 +1,44 @@
+"""The forms of what is answered about handovers and the people who take them."""
+
+from typing import Literal
+
+from decisioning.facts.forms import Issue
+from decisioning.facts.handovers import HandoverState
+from serving.answers.form import Answer, Moment
+
+
+class HandoverAnswer(Answer):
+    """A handover. `reference`: what the customer may name it by. `due_at`: when something has to happen next.
+
+    `status`, of a request to open one: whether it was opened by it, by the same request before, or was open already.
+    """
+
+    handover_id: str
+    reference: str
+    conversation_id: str
+    state: HandoverState
+    agent_id: str | None
+    opened_at: Moment
+    waits_since: Moment
+    due_at: Moment | None
+    customer_id: str | None = None
+    visitor_id: str | None = None
+    reason: str
+    channel: str
+    kind: str | None = None
+    skill: str | None = None
+    issue: Issue | None = None
+    language: str | None = None
+    upset: bool = False
+    helps: bool = False
+    first: bool = False
+    needs: list[str] = []
+    knows: str | None = None
+    status: Literal["opened", "repeated", "already_open"] | None = None
+
+
+class Handovers(Answer):
+    """A page of handovers; `next` as in an export."""
+
+    handovers: list[HandoverAnswer]
+    next: str | None

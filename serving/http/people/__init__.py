@@ -1,0 +1,1 @@
+"""The routes of what people do: handovers, agents and their work."""

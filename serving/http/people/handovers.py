@@ -1,0 +1,45 @@
+"""The routes of handovers: open one, see it, list them, and let it go on."""
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import FastAPI, Path, Query, Request, Response
+
+from serving.access.callers import caller_of
+from serving.brain.runtime import Brain
+from serving.contract import HandoverIn, HandoverStepIn, parse
+from serving.http.looking import Look
+from serving.http.replies import json_reply, problems, read_body
+from serving.people import handovers
+
+HandoverPath = Annotated[str, Path(max_length=64, pattern=r"^h-[0-9a-f]{32}$")]
+
+
+def handover_routes(app: FastAPI, brain: Brain) -> None:
+    """Add the routes to the application."""
+
+    @app.post("/v1/handovers", responses=problems(409, 410, 413, 422, 503))
+    async def open_handover(request: Request) -> Response:
+        """Hand a conversation to a person. At most one handover of a conversation is open."""
+        asked, caller = parse(HandoverIn, await read_body(request)), caller_of(request.scope)
+        by = "unknown" if caller is None else caller.who
+        return json_reply(await brain.pools.short.run(handovers.open_handover, brain, asked, by))
+
+    @app.get("/v1/handovers", responses=problems(422, 503))
+    async def listed(
+        after: Annotated[str, Query(max_length=64)] = "",
+        state: Annotated[list[str] | None, Query(max_length=8)] = None,
+    ) -> Response:
+        """List handovers that have not ended, or those in some states, a page at a time."""
+        return json_reply(await brain.pools.long.run(handovers.listed, brain, after, tuple(state or ())))
+
+    @app.get("/v1/handovers/{handover_id}", responses=problems(404, 503))
+    async def show(handover_id: HandoverPath, look: Look) -> Response:
+        """Show a handover and its state."""
+        return await look.of_handover(brain, handover_id, partial(handovers.show, brain, handover_id))
+
+    @app.post("/v1/handovers/{handover_id}/steps", responses=problems(404, 409, 422, 503))
+    async def step(handover_id: HandoverPath, request: Request) -> Response:
+        """Offer, accept, give back, transfer, resolve or cancel a handover, or make it a call-back or a ticket."""
+        asked, caller = parse(HandoverStepIn, await read_body(request)), caller_of(request.scope)
+        return json_reply(await brain.pools.short.run(handovers.take_step, brain, handover_id, asked, caller))

@@ -1,0 +1,1 @@
+"""Handing customers over to people: who waits, who has whom, and what each may do next."""

@@ -1,0 +1,232 @@
+"""Handovers of conversations to people: opened once, taken by one agent, and never lost.
+
+A handover's records are in its customer's stream. An agent's stream says what the agent holds. What concerns both is
+appended to both in one transaction, at the versions that were read: so nobody takes what another has, or more than they
+have room for, and nothing is in one stream alone.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+from pydantic_core import from_json
+from sqlalchemy import bindparam, select
+
+from decisioning.errors import Conflict, Erased, NotFound, OutOfScope, RequestReused, Unavailable, WrongState
+from decisioning.facts.handovers import ENDED, OpenHandover
+from decisioning.facts.standing import Standing
+from decisioning.facts.standing_rules import NO_PAST
+from decisioning.routing.opening import Opening, step_body
+from decisioning.routing.work import AgentWork, HeldHandover
+from decisioning.times import iso, microseconds
+from features.ledger import Duplicate, Entry, Fold, Ledger
+from features.ledger.links import visitors_now, with_identities
+from features.ledger.people.calls import conversation_key
+from features.ledger.tables import HANDOVERS
+from serving.access.callers import Caller
+from serving.brain.runtime import ATTEMPTS, Brain
+from serving.contract import HandoverIn, HandoverStepIn
+from serving.problems import ERASED
+
+Json = dict[str, Any]
+MAX_LISTED: Final = 200
+_BY_ID: Final = select(HANDOVERS).where(HANDOVERS.c.id == bindparam("id"))
+_SHOWN: Final = (
+    *("customer_id", "visitor_id", "reason", "kind", "skill", "issue", "language", "channel"),
+    *("upset", "helps", "needs", "first", "knows"),
+)
+
+
+def open_handover(brain: Brain, asked: HandoverIn, by: str) -> Json:
+    """Open a handover of a conversation, and return it; if one is open there already, return that one.
+
+    :raises RequestReused: the request_id came with another body
+    :raises Erased: the customer was erased
+    """
+    key = f"handover-request:{asked.request_id}"
+    if (recorded := brain.ledger.lookup(key)) is not None:
+        return _repeated(brain, asked, recorded.body)
+    for _ in range(ATTEMPTS):
+        standing = _standing(brain, asked.customer_id, asked.visitor_id)
+        if (known := standing.handover_in(asked.conversation_id)) is not None:
+            return {**show(brain, known.id), "status": "already_open"}
+        name = f"h-{uuid.uuid4().hex}"
+        body = _opening(asked, by).body(name, conversation_key(brain.ledger, asked.conversation_id))
+        entry = Entry(standing.stream, "handover", body, None, standing.version, key, (f"handover:{name}#0",))
+        try:
+            brain.ledger.append([entry], _guards(standing))
+        except Duplicate as duplicate:
+            return _repeated(brain, asked, duplicate.record.body)
+        except Conflict:
+            continue
+        except Erased:
+            raise Erased("customer_id" if asked.customer_id else "visitor_id", ERASED.about) from None
+        return {**show(brain, name), "status": "opened"}
+    raise Unavailable("other requests for this customer kept coming first; try again")
+
+
+def _opening(asked: HandoverIn, by: str) -> Opening:
+    return Opening(
+        conversation_id=asked.conversation_id,
+        reason=asked.reason,
+        channel=asked.channel,
+        by=by,
+        customer_id=asked.customer_id,
+        visitor_id=asked.visitor_id,
+        skill=asked.skill,
+        language=asked.language,
+        helps=asked.helps,
+        upset=asked.upset,
+        needs=asked.needs,
+        knows=asked.knows,
+        more={**({} if asked.call else {"no_voice": True}), "request": asked.model_dump_json(exclude_defaults=True)},
+    )
+
+
+def _repeated(brain: Brain, asked: HandoverIn, recorded: Mapping[str, Any] | None) -> Json:
+    if recorded is None:
+        raise Erased("request_id", "this request's customer was erased, and its handover with them")
+    if recorded["request"] != asked.model_dump_json(exclude_defaults=True):
+        raise RequestReused("request_id", "this request_id came before with another body; use a new one")
+    return {**show(brain, recorded["handover_id"]), "status": "repeated"}
+
+
+def _standing(brain: Brain, customer_id: str | None, visitor_id: str | None) -> Standing:
+    """Return the standing of the whole person; of a visitor the stretch that takes what comes now."""
+    stream, read = brain.subject_stream(customer_id, visitor_id), partial(brain.ledger.read, rules=NO_PAST)
+    own = read(stream)[0] if visitor_id is None else visitors_now([stream], read)[0].stretch
+    return with_identities([own], read)[0]
+
+
+def _guards(standing: Standing) -> dict[str, int]:
+    return {other.stream: other.version for other in standing.visitors or standing.elsewhere}
+
+
+def agent_stream(ledger: Ledger, agent_id: str) -> str:
+    """Return the stream of an agent."""
+    return ledger.names.stream_of("agent", agent_id)
+
+
+def row_of(brain: Brain, handover_id: str) -> Any:
+    """Return the row of a handover; raises NotFound if there is none, or its customer was erased."""
+    rows = brain.ledger.select(_BY_ID, {"id": handover_id})
+    if not rows:
+        raise NotFound("handover_id", "there is no such handover, or its customer was erased")
+    return rows[0]
+
+
+def show(brain: Brain, handover_id: str) -> Json:
+    """Return a handover as JSON types; raises NotFound as `row_of` does."""
+    return as_json(row_of(brain, handover_id))
+
+
+def as_json(row: Any) -> Json:
+    """Return a row of the table of handovers as JSON types."""
+    body = from_json(row.body)
+    return {
+        "handover_id": row.id,
+        "reference": reference(row.id),
+        "conversation_id": body["conversation_id"],
+        "state": row.state,
+        "agent_id": row.agent,
+        "opened_at": iso(row.opened_us),
+        "waits_since": iso(row.waits_us),
+        "due_at": None if row.due_us is None else iso(row.due_us),
+        **{name: body[name] for name in _SHOWN if name in body},
+    }
+
+
+def reference(handover_id: str) -> str:
+    """Return what a customer is told to name a handover by: eight characters."""
+    return handover_id.removeprefix("h-")[:8].upper()
+
+
+def listed(brain: Brain, after: str, states: Sequence[str] = ()) -> Json:
+    """Return a page of handovers that have not ended, by id, or of those in these states."""
+    asked = select(HANDOVERS).where(HANDOVERS.c.id > bindparam("after")).order_by(HANDOVERS.c.id).limit(MAX_LISTED)
+    wanted = HANDOVERS.c.state.in_(states) if states else HANDOVERS.c.state.not_in(ENDED)
+    rows = brain.ledger.select(asked.where(wanted), {"after": after})
+    return {"handovers": [as_json(row) for row in rows], "next": rows[-1].id if len(rows) == MAX_LISTED else None}
+
+
+def take_step(brain: Brain, handover_id: str, step: HandoverStepIn, caller: Caller | None) -> Json:
+    """Let a handover go on to another state, and return it; the same step again changes nothing.
+
+    :raises WrongState: it cannot go on to that state, or the agent has no room: somebody else came first
+    :raises OutOfScope: a person accepts for somebody else
+    """
+    by = "unknown" if caller is None else caller.who
+    if caller is not None and caller.kind == "person" and step.state == "accepted" and step.agent_id != caller.who:
+        raise OutOfScope("agent_id", f"you accept for yourself alone: {caller.who}")
+    for _ in range(ATTEMPTS):
+        row = row_of(brain, handover_id)
+        if (row.state, row.agent) == (step.state, step.agent_id or row.agent) and step.state != "call_back":
+            return as_json(row)
+        try:
+            _append_step(brain, row, step, by)
+        except Conflict:  # Duplicate, too
+            continue
+        return show(brain, handover_id)
+    raise Unavailable("other requests for this handover kept coming first; try again")
+
+
+def _append_step(brain: Brain, row: Any, step: HandoverStepIn, by: str) -> None:
+    (standing,) = brain.ledger.read(row.stream, rules=NO_PAST)
+    handover = next((h for h in standing.handovers if h.id == row.id), None)
+    if handover is None:
+        raise WrongState("state", f"the handover is {row.state}: it cannot become {step.state}")
+    stated = {"reason": step.reason, "note": step.note, "skill": step.skill, "knows": step.knows}
+    due_us = None if step.due_at is None else microseconds(step.due_at)
+    agent = step.agent_id if step.state in ("offered", "accepted", "ticket", "call_back") else None
+    body = step_body(handover, step.state, by, agent, due_us=due_us, **stated)
+    key = f"handover:{handover.id}#{body['step']}"
+    entries = [Entry(row.stream, "handover", body, None, standing.version, key)]
+    entries += assignments(brain, handover, from_json(row.body), step.state, agent)
+    brain.ledger.append(entries)
+
+
+def assignments(
+    brain: Brain, handover: OpenHandover, about: Mapping[str, Any], state: str, agent: str | None
+) -> list[Entry]:
+    """Return what a step changes in the streams of the agents concerned, at the versions that were read.
+
+    :param about: the body of the handover's first record
+    :raises WrongState: the agent has no room for it
+    """
+    entries: list[Entry] = []
+    if handover.agent is not None and handover.state in ("offered", "accepted") and agent != handover.agent:
+        ended = {"handover_id": handover.id, "channel": about["channel"], "held": "ended"}
+        entries.append(_at_agent(brain, handover.agent, ended))
+    if agent is not None and state in ("offered", "accepted"):
+        held = {"handover_id": handover.id, "channel": about["channel"], "held": state}
+        upset = {"upset": True} if about.get("upset") and state == "accepted" else {}
+        entries.append(_at_agent(brain, agent, {**held, **upset}, needs_room=True))
+    return entries
+
+
+def _at_agent(brain: Brain, agent: str, body: Json, *, needs_room: bool = False) -> Entry:
+    fold = fold_of(brain.ledger, agent)
+    if needs_room:
+        check_room(brain, agent, fold.work or AgentWork(), body)
+    return Entry(fold.stream, "assignment", body, None, fold.version)
+
+
+def fold_of(ledger: Ledger, agent: str) -> Fold:
+    """Return what an agent's stream amounts to now."""
+    (standing,) = ledger.read(agent_stream(ledger, agent), rules=NO_PAST)
+    if not isinstance(standing, Fold):
+        raise TypeError("the ledger reads folds")
+    return standing
+
+
+def check_room(brain: Brain, agent: str, work: AgentWork, body: Mapping[str, Any]) -> None:
+    """Raise WrongState if an agent cannot hold one more conversation on this channel."""
+    others = [one for one in work.held if one.handover != body["handover_id"]]
+    if len(others) >= capacity_of(brain, agent, body["channel"], others):
+        raise WrongState("agent_id", "this agent has no room for another conversation")
+
+
+def capacity_of(brain: Brain, agent: str, channel: str, held: Sequence[HeldHandover]) -> int:
+    """Return how many conversations an agent may hold at once beside those on other channels."""
+    return 3
