@@ -18,6 +18,7 @@ from training.reporting.imported import imported_contacts
 from training.reporting.monitoring import watch
 from training.reporting.pdstools import write_tables
 from training.reporting.registration import Result
+from training.reporting.suggestions import suggestions
 
 
 def report(context: LearningContext, now_us: int) -> Result:
@@ -30,6 +31,7 @@ def report(context: LearningContext, now_us: int) -> Result:
         "model": propensity_name(champion),
         **watch(log, release, now_us),
         **imported_contacts(log, release),
+        **suggestions(log, release, now_us),
         "fairness": [asdict(g) for g in fairness_guards(log, release, now_us)],
         "fairness_said": fairness_said(log, release, now_us),
         **_trial(context, now_us),

@@ -7,6 +7,7 @@ from serving.pages.charts import Bar, bar_chart
 from serving.pages.figures import NOTHING, between, bracketed, count, euros, number, percent, plural, spaced
 from serving.pages.parts import PagePart, Section
 from serving.pages.report import Report
+from serving.pages.report.suggestions import suggested, suggestion_parts
 from serving.pages.tables import TextTable
 
 Row = dict[str, Any]
@@ -35,6 +36,7 @@ def result_sections(report: Report) -> list[Section]:
             (report["actions_said"],) if report["actions"] else (),
             _results(report["actions"], "action"),
         ),
+        Section("suggestions", "What people did with suggestions", suggested(report), suggestion_parts(report)),
         Section("imported", "Imported contacts", _of_imported(report), _imported(report.get("imported") or [])),
         Section("channels", "By channel", _of(report["channels"], "channel"), (*channels, *_silence(report))),
         Section("annoyed", "What annoys", _annoys(report), _annoyance(report["annoyed"])),
