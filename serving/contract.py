@@ -351,6 +351,25 @@ class LinkIn(_Body):
     locale: Literal["nl", "en"] | None = None
 
 
+class AnswerIn(_Body):
+    """That a person looks at a request, or what they answer.
+
+    `changed`: whether the decision that it is about was changed. `reviewer`: the person who looks at it; a person who
+    signed in leaves it out.
+    """
+
+    state: Literal["in_review", "answered"]
+    answer: Annotated[str, Field(max_length=4000)] = ""
+    changed: bool = False
+    reviewer: SubjectId | None = None
+
+    @model_validator(mode="after")
+    def _has_an_answer(self) -> Self:
+        if (self.state == "answered") != bool(self.answer.strip()):
+            raise ValueError("answer: an answered request has an answer, and one in review has none")
+        return self
+
+
 class CodeIn(_Body):
     """A one-time code needs nothing but whose it is."""
 

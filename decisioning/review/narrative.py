@@ -135,8 +135,8 @@ def _sentences(
             continue
         for offer in offers:
             yield from _offer(computed, str(placed["name"]), str(offer["treatment"]), locale, audience)
-    if computed.screened.withheld:
-        yield _withheld(computed, locale)
+    if left_out := what_was_left_out(computed, locale):
+        yield left_out
     for hint in hints(computed.release, computed.case.ask, locale):
         yield str(hint["text"])
     yield _what_instead(computed, instead, locale)
@@ -145,10 +145,16 @@ def _sentences(
 def _offer(computed: Computation, placement: str, treatment: str, locale: str, audience: Audience) -> Iterator[str]:
     i = computed.view.ids.index(treatment)
     yield _WORDS[locale]["offer"].format(placement, title_of(computed, i, locale))
+    if reasons := what_counted(computed, treatment, locale, audience):
+        yield _WORDS[locale]["why"].format(" ".join(reasons))
+
+
+def what_counted(computed: Computation, treatment: str, locale: str, audience: Audience) -> list[str]:
+    """Return the sentences that say to an audience, on its request, what counted for a treatment that was chosen."""
+    i = computed.view.ids.index(treatment)
     row = computed.screened.rows.tolist().index(i)
     reasons = [reason for reason in reasons_for(computed, i, row, locale) if on_request(audience, reason)]
-    if reasons:
-        yield _WORDS[locale]["why"].format(" ".join(_spoken(reason, locale, audience) for reason in reasons))
+    return [_spoken(reason, locale, audience) for reason in reasons]
 
 
 def _spoken(reason: Mapping[str, Any], locale: str, audience: Audience) -> str:
@@ -170,7 +176,10 @@ def title_of(computed: Computation, i: int, locale: str) -> str:
     return next(iter(content.values()), view.actions[i].id.replace("-", " "))
 
 
-def _withheld(computed: Computation, locale: str) -> str:
+def what_was_left_out(computed: Computation, locale: str) -> str:
+    """Return the sentence that says how many other possibilities were left out, and why; empty if none was."""
+    if not computed.screened.withheld:
+        return ""
     gates = Counter(w.gate for w in computed.screened.withheld)
     most = sorted(gates, key=lambda gate: (-gates[gate], gate))[:MAX_GATES]
     reasons = "; ".join(f"{gate_in_words(computed.release, gate, locale)} ({gates[gate]})" for gate in most)

@@ -6,7 +6,7 @@ and outcomes, and selects those that a standing holds; its module `counted` says
 
 Bodies, by kind (JSON objects; `occurred_us` is a column of the record, not part of the body):
 
-- `consent`: purpose, channel (`*` = all), status, source, notice_version; optional expires_us, asserted_by
+- `consent`: purpose, channel (`*` = all), status, source, notice_version; optional expires_us, asserted_by, who
 - `decision`, `account_decision`: contacts, each the fields of `decisioning.facts.standing.Contact` (state is not read)
 - `contact`: offer_id, state (`retracted` = none); optional outcome_id, gate (what kept it from being delivered),
   told_us (the time that was told, if it lay ahead), and `corrects`: an earlier state that does not hold, with its

@@ -8,7 +8,7 @@ import pwd
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from starlette.types import Scope
 
@@ -26,6 +26,18 @@ _METHODS: Final = frozenset(route.partition(" ")[0] for route, shown in TABLE.lo
 _REACH: Final = Reach(TABLE)
 _UNKNOWN: Final = "unknown"
 """Who looks where no key is asked for (`http.keys: off`), and as what."""
+
+
+class Doer(NamedTuple):
+    """Who does something, not by a name, and as what: by a scope, or as the customer."""
+
+    who: str
+    role: str
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The fields of a record that say so."""
+        return {"who": self.who, "role": self.role}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +64,10 @@ def looker_of(scope: Scope, stated: str | None) -> Looker:
     return Looker(who, role, TABLE.looks[route], *_purpose(PURPOSE_HEADER, role, stated))
 
 
-def doer_of(scope: Scope) -> tuple[str, str]:
+def doer_of(scope: Scope) -> Doer:
     """Return who makes a request, not by a name, and as what: the scope by which they reach its route."""
     caller = caller_of(scope)
-    return (_UNKNOWN, _UNKNOWN) if caller is None else (caller.who, _role(caller, _route(scope)))
+    return Doer(_UNKNOWN, _UNKNOWN) if caller is None else Doer(caller.who, _role(caller, _route(scope)))
 
 
 def _route(scope: Scope) -> str:

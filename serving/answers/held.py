@@ -95,6 +95,29 @@ class CodeMade(Answer):
     expires_at: Moment
 
 
+class CustomerRequest(Answer):
+    """What a customer asks of a person, by when it is to be answered, and the answer; `text` is in their words."""
+
+    number: str
+    about: Literal["contest", "access", "erasure", "person", "complaint"]
+    state: Literal["open", "in_review", "answered"]
+    customer_id: str
+    opened_at: Moment
+    due_at: Moment
+    decision_id: str | None
+    text: str | None
+    reviewer: str | None
+    answer: str | None
+    changed: bool | None
+
+
+class CustomerRequests(Answer):
+    """A page of requests; `next` as in an export."""
+
+    requests: list[CustomerRequest]
+    next: str | None
+
+
 class ConsentHeld(Answer):
     """A consent as it was last stated."""
 

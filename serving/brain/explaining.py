@@ -1,5 +1,6 @@
 """Explain a recorded decision for every candidate, by screening and deciding again from the ledger."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from decisioning.catalogue.release import Release
@@ -11,7 +12,7 @@ from decisioning.records.audiences import Audience, answer_for, figures_for
 from decisioning.records.formats import JSON_FORMAT, format_of
 from decisioning.review.counterfactual import Counterfactual, counterfactual
 from decisioning.review.hints import hints
-from decisioning.review.narrative import narrative, whys_not
+from decisioning.review.narrative import narrative, what_counted, what_was_left_out, whys_not
 from decisioning.review.replaying import recomputed, replay
 from features.ledger import Record
 from features.ledger.as_of_decision import KnownAtDecisions, known_at_decision
@@ -53,6 +54,30 @@ def explain(
         **({"hints": hinted} if hinted else {}),
         "text": narrative(computed, body["answer"], alternative, audience),
     }
+
+
+@dataclass(frozen=True)
+class CustomersStory:
+    """A decision as its customer may hear it: treatment -> what counted for it, and why other things were left out.
+
+    `profiled`: whether a personal score was computed.
+    """
+
+    counted: dict[str, list[str]]
+    left_out: str
+    profiled: bool
+
+
+def story_for_customer(brain: Brain, record: Record, locale: str) -> CustomersStory | None:
+    """Return the story of a decision, or None if what it was made from is gone."""
+    if record.body is None or _read_erased(brain, record.body):
+        return None
+    body = record.body
+    release = brain.release(body["release"])
+    computed = recomputed(body, known_at_decision(brain.ledger, record.stream, body), release)
+    shown = [offer["treatment"] for placed in body["answer"]["placements"] for offer in placed["offers"]]
+    counted = {treatment: what_counted(computed, treatment, locale, "customer") for treatment in shown}
+    return CustomersStory(counted, what_was_left_out(computed, locale), computed.screened.profiled)
 
 
 def _recorded(brain: Brain, decision_id: str) -> tuple[str, dict[str, Any]]:

@@ -13,14 +13,13 @@ from features.ledger import Duplicate, Entry, Record
 from features.ledger.records import CORRECTION, OVERRIDE
 from features.signals.conversations import message_of
 from features.signals.intake import event_key
+from serving.access.looks import Doer
 from serving.brain.runtime import Brain
 from serving.contract import CorrectionIn, OverrideIn
 from serving.customers.items import ItemResult
 from serving.problems import ERASED
 
-Doer = tuple[str, str]
-"""Who says it, not by a name, and as what: the scope by which they reach the route."""
-_DOER: Final = ("who", "role")
+_DOER: Final = Doer._fields
 
 
 async def record_override(brain: Brain, override: OverrideIn, *, by: Doer) -> ItemResult:
@@ -106,7 +105,7 @@ def _given(**fields: Any) -> dict[str, Any]:
 
 
 async def _record(brain: Brain, field: str, id_: str, entry: Entry, by: Doer) -> ItemResult:
-    said = {**entry.folded, **dict(zip(_DOER, by, strict=True))}
+    said = {**entry.folded, **by.fields}
     key = _key(entry.kind, id_)
     try:
         await brain.ledger.commit([Entry(entry.stream, entry.kind, said, None, key=key)])

@@ -23,6 +23,7 @@ from features.ledger import Record, SubjectKind, now_us
 from features.ledger.links import streams_of
 from features.ledger.people.rows import HANDOVER
 from features.ledger.records import JUDGEMENTS
+from features.ledger.standing import REQUEST
 from features.ledger.tables import (
     DELIVERIES,
     EMPTIED,
@@ -41,7 +42,7 @@ from serving.customers.recording import standing_json
 
 PAGE: Final = 200
 _NAMES: Final = {
-    **dict.fromkeys(JUDGEMENTS, frozenset(("who",))),
+    **dict.fromkeys((*JUDGEMENTS, "access", REQUEST), frozenset(("who", "reviewer"))),
     HANDOVER: frozenset(("by", "agent", "knows", "conversation_key", "request")),
 }
 """By kind of record, what names a person of the company, or is of use to nobody else."""

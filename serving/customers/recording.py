@@ -19,10 +19,13 @@ from serving.problems import ERASED, field_name
 MAX_LISTED = 200
 
 
-async def record_consent(brain: Brain, consent: ConsentIn, *, by: Maker | None = None) -> ItemResult:
+async def record_consent(
+    brain: Brain, consent: ConsentIn, *, by: Maker | None = None, who: str | None = None
+) -> ItemResult:
     """Append what a customer or visitor states; once this returns, it binds every later decision on every replica.
 
     :param by: what tells it, if no person does; the record says so
+    :param who: who says it, if they did it here by themselves; the record says so
     :raises OutOfScope: a program tells of a grant
     :raises RequestError: the release does not have the purpose or channel
     :raises Erased: the customer or visitor was erased
@@ -35,7 +38,8 @@ async def record_consent(brain: Brain, consent: ConsentIn, *, by: Maker | None =
     if consent.channel is not None and consent.channel not in channels:
         raise RequestError("channel", f"no such channel; known are {', '.join(channels)}")
     stream = brain.subject_stream(consent.customer_id, consent.visitor_id)
-    told_us, body = told_time(consent.occurred_at, "occurred_at"), {**consent.body(), **marked(by)}
+    told_us = told_time(consent.occurred_at, "occurred_at")
+    body = {**consent.body(), **marked(by), **({} if who is None else {"who": who})}
     try:
         if consent.visitor_id is None:
             await brain.ledger.commit([Entry(stream, "consent", body, told_us)])

@@ -38,6 +38,10 @@ class LookRequest:
         """Answer with what `read` returns of a handover."""
         return await self._answer(brain, read, looking.seen_in_handover(brain, handover_id))
 
+    async def of_many(self, brain: Brain, read: Callable[[], dict[str, Any]], whom: looking.Whom) -> Response:
+        """Answer with what `read` returns of the subjects that `whom` finds in it."""
+        return await self._answer(brain, read, whom)
+
     async def _answer(self, brain: Brain, read: Callable[[], dict[str, Any]], whom: looking.Whom) -> Response:
         content = await brain.pools.long.run(looking.shown, brain, self._looker, read, whom)
         note_recorded(self._scope)

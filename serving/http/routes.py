@@ -76,6 +76,7 @@ from serving.http.replies import (
     read_body,
 )
 from serving.http.rights.links import link_routes
+from serving.http.rights.requests import request_routes
 from serving.pages.frame import style_routes
 from serving.pages.me.routes import my_routes
 from serving.pages.sign_in.routes import sign_in_routes
@@ -134,14 +135,12 @@ def build_app(brain: Brain) -> FastAPI:
     approval_routes(app, brain)
     look_routes(app, brain)
     handover_routes(app, brain)
-    entering = Entering(brain.ledger, people.sign_in.signer)
-    link_routes(app, brain, entering)
     correction_routes(app, brain)
     operation_routes(app, brain)
     docs_routes(app)
     style_routes(app)
     sign_in_routes(app, people)
-    my_routes(app, brain, people, entering)
+    _own_page_routes(app, brain, people)
     program_route(app)
     _guard(app, brain, Doors(access, http.names, people, http.origins), events)
     serve_under(http.root_path)
@@ -161,6 +160,14 @@ def _people(brain: Brain) -> People:
     secure = http.tls is not None or http.behind_proxy
     cookies = Cookies(sign_in.signer, secure=secure, root=http.root_path)
     return People(sign_in, cookies, brain.pools)
+
+
+def _own_page_routes(app: FastAPI, brain: Brain, people: People) -> None:
+    """Add the customer's own page, and the routes by which a company lets customers come there and answers them."""
+    entering = Entering(brain.ledger, people.sign_in.signer)
+    link_routes(app, brain, entering)
+    request_routes(app, brain)
+    my_routes(app, brain, people, entering)
 
 
 def _guard(app: FastAPI, brain: Brain, doors: Doors, events: SecurityEvents) -> None:

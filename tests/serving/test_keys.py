@@ -39,6 +39,8 @@ NOT_PERMITTED: frozenset[str] = frozenset()
 """Open to all, and answered 401 or 403 without a form, or without a provider: see the tests of people."""
 OWN_FORM = _for("form")
 """Open to all, and answered 403 without the form of a page of its own; see the tests of the customer's own page."""
+NO_VISIT = _for("visit")
+"""Open to all, and answered 401 to whoever did not come by a link, whatever their key; see those tests, too."""
 ANY_SCOPE = _for(
     *("decide", "agent", "signal", "consent", "privacy", "lead", "data-science", "publish", "audit", "operate")
 )
@@ -46,7 +48,8 @@ PAGES = {
     *("GET /", "GET /docs", "GET /docs/{name}", "GET /openapi.json", "GET /static/{name}"),
     *("GET /sign-in", "POST /sign-in", "GET /sign-in/provider", "GET /sign-in/callback"),
     *("POST /sign-out", "GET /sign-out"),
-    *("GET /me", "GET /me/enter", "POST /me/enter", "POST /me/leave"),
+    *("GET /me", "GET /me/enter", "POST /me/enter", "GET /me/erase"),
+    *(f"POST /me/{act}" for act in ("leave", "stop", "opinions", "requests", "confirm", "export", "erase")),
 }
 """What OpenAPI does not describe, as no program calls it."""
 UNDESCRIBED = PAGES | {"POST /mcp"}
@@ -77,6 +80,8 @@ REACH: list[Case] = [
     ("POST", "/v1/customers/{customer_id}/links", {}, _for("privacy", "lead")),
     ("DELETE", "/v1/customers/{customer_id}/links", None, _for("privacy", "lead")),
     ("POST", "/v1/customers/{customer_id}/codes", {}, _for("privacy")),
+    ("GET", "/v1/requests", None, _for("lead", "privacy")),
+    ("POST", "/v1/requests/{number}/answers", {"state": "in_review", "reviewer": "e-1"}, _for("lead", "privacy")),
     ("GET", "/v1/accounts/{account_id}", None, _for("agent", "privacy")),
     ("GET", "/v1/accounts/{account_id}/export", None, _for("privacy")),
     ("PATCH", "/v1/accounts/{account_id}", {"restricted": True}, _for("privacy")),
@@ -113,7 +118,9 @@ REACH: list[Case] = [
     ("GET", "/me", None, EVERYONE),
     ("GET", "/me/enter", None, EVERYONE),
     ("POST", "/me/enter", None, OWN_FORM),
-    ("POST", "/me/leave", None, EVERYONE),
+    ("GET", "/me/erase", None, EVERYONE),
+    *(("POST", f"/me/{act}", None, NO_VISIT) for act in ("leave", "stop", "opinions", "requests", "confirm")),
+    *(("POST", f"/me/{act}", None, NO_VISIT) for act in ("export", "erase")),
 ]
 """Method, route, body, and the scopes that reach it beside `admin`. Written from what each scope is for."""
 SCOPES = (
@@ -150,6 +157,8 @@ def test_a_key_reaches_what_its_scope_is_for_and_nothing_else(client: Client, sc
         status, _, content = caller.raw(method, path, body)
         if scopes is OWN_FORM:
             assert (status, b"<h1>Dit formulier stond te lang open</h1>" in content) == (403, True)
+        elif scopes is NO_VISIT:
+            assert (status, b"<h1>U heeft een link nodig</h1>" in content) == (401, True)
         elif scopes is NOT_PERMITTED:
             assert (status, b"<h1>Sign in</h1>" in content) in {(401, True), (403, True)}
         elif scopes is EVERYONE or scope == "admin" or scope in scopes:

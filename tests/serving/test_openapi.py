@@ -9,6 +9,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from serving.brain.runtime import Brain
+from serving.customers.rights.asking import open_request
 from serving.http.document.operations import OPERATIONS, TAGS
 from tests.serving.workspaces import Client, Json, ask, consent, signal, small_workspace, welcome
 
@@ -93,12 +94,13 @@ def references(part: Any) -> Iterator[str]:
 
 @pytest.mark.promise("contract.document")
 def test_every_example_of_the_document_is_taken(client: Client, document: Json) -> None:
+    number = open_request(client.brain, "c-7", "person", "example")
     made = made_before(client, "c-8")
     ids: dict[str, str] = {}
     for route, operation in operations(document).items():
         if route in NEEDS_A_PERSON:
             continue
-        method, path = route.split()
+        method, path = route.replace("{number}", number).split()
         examples = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("examples", {})
         for name, example in examples.items():
             body = {**example["value"], **made.get(route, {})}
@@ -153,6 +155,9 @@ def test_answers_have_the_forms_of_the_document(client: Client) -> None:
     check("GET", "/v1/accounts/{account_id}", account_id="a-1")
     for method, name in (("POST", "links"), ("DELETE", "links"), ("POST", "codes")):
         check(method, f"/v1/customers/{{customer_id}}/{name}", customer_id="c-7")
+    number = open_request(client.brain, "c-7", "person", "once")
+    for path, body in (("", None), ("/{number}/answers", {"state": "in_review", "reviewer": "e-77"})):
+        check("POST" if body else "GET", f"/v1/requests{path}", body, number=number)
     check("GET", "/v1/customers/{customer_id}/export", customer_id="c-7")
     looks = check("GET", "/v1/looks")["looks"]
     assert {look["what"] for look in looks} == {"glance", "explanation", "export"}

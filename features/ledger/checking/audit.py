@@ -23,6 +23,7 @@ from features.ledger.checking.checkpoints import (
 from features.ledger.checking.damaged import page_flaws, schema_flaws, survive
 from features.ledger.checking.looks import look_flaws
 from features.ledger.checking.mirror import Mirror
+from features.ledger.checking.requests import request_flaws
 from features.ledger.checking.tables import table_flaws
 from features.ledger.checking.verification import Flaw, SignedHead, keys_in, verify_stream
 from features.ledger.database import Database
@@ -81,6 +82,7 @@ class Audit:
             "keys": self._keys,
             "releases": self._releases,
             "looks": partial(look_flaws, self.database, self.bodies),
+            "requests": partial(request_flaws, self.database, self.bodies),
             "tables": partial(table_flaws, self.database, self.bodies),
         }
         for name, part in parts.items():

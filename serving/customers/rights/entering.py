@@ -18,6 +18,7 @@ from features.people import (
     revoke_codes,
     use_code,
 )
+from serving.access.looks import Doer
 from serving.access.people.guesses import Guesses
 from serving.access.people.sealing import opened, sealed
 from serving.access.people.signing import CookieSigner, new_token
@@ -39,6 +40,9 @@ _FORGET_US: Final = 30 * 86_400_000_000
 _DIGITS: Final = 8
 Worthless = Literal["unknown", "used", "revoked", "expired"]
 """Why a link lets nobody in."""
+
+
+THE_CUSTOMER: Final = Doer(CUSTOMER, CUSTOMER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +70,14 @@ class Entering:
     def __init__(self, ledger: Ledger, signer: CookieSigner) -> None:
         self._ledger, self._signer, self._guesses = ledger, signer, Guesses(ledger)
 
-    def new_link(self, customer_id: str, who: str, hours: int) -> tuple[str, int]:
+    def new_link(self, customer_id: str, who: Doer, hours: int) -> tuple[str, int]:
         """Return the code of a new link, and when it expires; raises Erased."""
         code, at_us = secrets.token_urlsafe(24), now_us()
         expires_us = at_us + hours * 3600_000_000
         self._add("link", self._signer.mac("me-link", code), customer_id, expires_us, who)
         return code, expires_us
 
-    def new_code(self, customer_id: str, who: str) -> tuple[str, int]:
+    def new_code(self, customer_id: str, who: Doer) -> tuple[str, int]:
         """Return a new one-time code of eight digits, and when it expires; it revokes earlier ones. Raises Erased."""
         digits = f"{secrets.randbelow(10**_DIGITS):0{_DIGITS}d}"
         expires_us = now_us() + _CODE_US
@@ -81,7 +85,7 @@ class Entering:
         self._add("code", self._code_id(stream, digits), customer_id, expires_us, who)
         return digits, expires_us
 
-    def revoke(self, customer_id: str, who: str) -> int:
+    def revoke(self, customer_id: str, who: Doer) -> int:
         """Revoke a customer's links and codes, and end their sessions; return how many were still valid."""
         stream = self._ledger.stream_of("person", customer_id)
         revoked = revoke_codes(self._ledger, stream, now_us())
@@ -96,7 +100,7 @@ class Entering:
             raise WorthlessLink(_why(kept, at_us))
         if opened(self._signer, kept.customer) is None:
             raise WorthlessLink("revoked")
-        self._note(kept.stream, "link used", CUSTOMER)
+        self._note(kept.stream, "link used", THE_CUSTOMER)
         session = CustomerSession(new_token(), kept.stream, kept.customer, at_us, at_us)
         add_customer_session(self._ledger, session, at_us - _LONGEST_US)
         return self._signer.signed("me", session.id)
@@ -125,7 +129,7 @@ class Entering:
             return False
         self._guesses.forget(tries)
         note_customer_session(self._ledger, visit.session_id, confirmed_us=at_us)
-        self._note(visit.stream, "code used", CUSTOMER)
+        self._note(visit.stream, "code used", THE_CUSTOMER)
         return True
 
     def is_token(self, visit: Visit, token: str) -> bool:
@@ -136,15 +140,15 @@ class Entering:
         """End a session."""
         end_customer_session(self._ledger, visit.session_id)
 
-    def _add(self, kind: Literal["link", "code"], code_id: str, customer_id: str, expires_us: int, who: str) -> None:
+    def _add(self, kind: Literal["link", "code"], code_id: str, customer_id: str, expires_us: int, who: Doer) -> None:
         stream, at_us = self._ledger.stream_of("person", customer_id), now_us()
         self._note(stream, f"{kind} made", who)
         customer = sealed(self._signer, customer_id) or b""
         add_code(self._ledger, CustomerCode(code_id, stream, kind, customer, expires_us), at_us, at_us - _FORGET_US)
 
-    def _note(self, stream: str, what: str, who: str) -> None:
+    def _note(self, stream: str, what: str, who: Doer) -> None:
         try:
-            self._ledger.append([Entry(stream, "access", {"what": what, "who": who}, None)])
+            self._ledger.append([Entry(stream, "access", {"what": what, **who.fields}, None)])
         except Erased:
             raise Erased("customer_id", ERASED.about) from None
 

@@ -9,6 +9,7 @@ from serving.answers.form import Answer
 from serving.answers.held import Export
 from serving.contract import (
     AccountPatch,
+    AnswerIn,
     ApprovalIn,
     Ask,
     CodeIn,
@@ -234,6 +235,17 @@ OPERATIONS: Final = {
         held.CodeMade,
         CodeIn,
         examples={"a code": {}},
+    ),
+    "GET /v1/requests": Operation(
+        "Customers", "list_requests", "List what customers ask of people", held.CustomerRequests
+    ),
+    "POST /v1/requests/{number}/answers": Operation(
+        "Customers",
+        "answer_request",
+        "Answer what a customer asked",
+        held.CustomerRequest,
+        AnswerIn,
+        examples={"a person looks at it": {"state": "in_review", "reviewer": "e-77"}},
     ),
     "GET /v1/accounts/{account_id}": Operation(
         "Accounts and visitors", "get_account", "Show what is known of an account", held.Account

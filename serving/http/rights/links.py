@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 from fastapi import FastAPI, Request, Response
 
 from decisioning.times import iso
-from serving.access.callers import caller_of
+from serving.access.looks import doer_of
 from serving.access.people.cookies import OWN_PAGE
 from serving.brain.runtime import Brain
 from serving.contract import CodeIn, LinkIn, parse
@@ -25,7 +25,7 @@ def link_routes(app: FastAPI, brain: Brain, entering: Entering) -> None:
         It works once, and only after the customer pressed a button: what opens links in messages uses nothing up.
         """
         asked = parse(LinkIn, await read_body(request) or b"{}")
-        work = partial(entering.new_link, customer_id, _who(request), asked.hours)
+        work = partial(entering.new_link, customer_id, doer_of(request.scope), asked.hours)
         code, expires_us = await brain.pools.short.run(work)
         shown = {"code": code, **({} if asked.locale is None else {"lang": asked.locale})}
         url = f"{brain.workspace.settings.address}{OWN_PAGE}/enter?{urlencode(shown)}"
@@ -34,7 +34,7 @@ def link_routes(app: FastAPI, brain: Brain, entering: Entering) -> None:
     @app.delete("/v1/customers/{customer_id}/links", responses=problems(410, 503))
     async def revoke_links(customer_id: CustomerPath, request: Request) -> Response:
         """Revoke the customer's links and one-time codes, and end their visits."""
-        revoked = await brain.pools.short.run(entering.revoke, customer_id, _who(request))
+        revoked = await brain.pools.short.run(entering.revoke, customer_id, doer_of(request.scope))
         return json_reply({"customer_id": customer_id, "revoked": revoked})
 
     @app.post("/v1/customers/{customer_id}/codes", responses=problems(410, 422, 503))
@@ -44,10 +44,5 @@ def link_routes(app: FastAPI, brain: Brain, entering: Entering) -> None:
         With it the customer may download and erase at their own page. It is valid for a quarter of an hour.
         """
         parse(CodeIn, await read_body(request) or b"{}")
-        code, expires_us = await brain.pools.short.run(entering.new_code, customer_id, _who(request))
+        code, expires_us = await brain.pools.short.run(entering.new_code, customer_id, doer_of(request.scope))
         return json_reply({"customer_id": customer_id, "code": code, "expires_at": iso(expires_us)})
-
-
-def _who(request: Request) -> str:
-    caller = caller_of(request.scope)
-    return "unknown" if caller is None else caller.who

@@ -1,39 +1,77 @@
 """Routes of the customer's own page. None of them is an API: forms go in, pages come out."""
 
-from typing import Annotated
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Annotated, Final, get_args
 
 from fastapi import FastAPI, Query, Request, Response
+from pydantic_core import to_json
 
-from decisioning.errors import Erased, RequestError
+from decisioning.errors import Erased, RequestError, TooOften, Unavailable
 from serving.access.people.cookies import OWN_PAGE
 from serving.access.people.requests import CSRF_FIELD, People, read_form
+from serving.access.people.signing import new_token
 from serving.brain.runtime import Brain
-from serving.customers.rights.entering import Entering, WorthlessLink
+from serving.customers import erasing
+from serving.customers.rights import asking, choosing
+from serving.customers.rights.asking import About
+from serving.customers.rights.entering import Entering, Visit, WorthlessLink
+from serving.customers.rights.seeing import FEW, MANY, own_view, whole_export
+from serving.pages.me.contents import Contents
 from serving.pages.me.site import OwnPages, sent_to
 from serving.pages.me.words import words
 
-Code = Annotated[str, Query(max_length=100)]
+Short = Annotated[str, Query(max_length=100)]
+Fields = dict[str, str]
+Act = Callable[[Request, Visit, Fields], Awaitable[Response]]
+_HERE: Final = OWN_PAGE[1:]
+_AFTER_CODE: Final = {"held": f"{OWN_PAGE}?done=code-used#held", "erase": f"{OWN_PAGE}/erase"}
 
 
 def my_routes(app: FastAPI, brain: Brain, people: People, entering: Entering) -> None:
     """Add the routes to the application."""
     pages = OwnPages(brain, people, entering)
     _entering_routes(app, pages)
+    _seeing_routes(app, pages)
+    acts: dict[str, Act] = {
+        "leave": partial(_leave, pages),
+        "stop": partial(_stop, pages),
+        "opinions": partial(_give_opinion, pages),
+        "requests": partial(_ask, pages),
+        "confirm": partial(_confirm, pages),
+        "export": partial(_export, pages),
+        "erase": partial(_erase, pages),
+    }
+    for name, act in acts.items():
+        app.add_api_route(f"{OWN_PAGE}/{name}", _acting(pages, act), methods=["POST"], include_in_schema=False)
 
-    @app.get(OWN_PAGE, include_in_schema=False)
-    async def mine(request: Request) -> Response:
+
+def _acting(pages: OwnPages, act: Act) -> Callable[[Request], Awaitable[Response]]:
+    """Return a route that does what a customer asks for by a form of their own page, and by nothing else."""
+
+    async def route(request: Request) -> Response:
         visit = await pages.visit(request)
         if visit is None:
-            return pages.away(request)
-        return pages.page(request, "me.html", token=visit.csrf)
+            return pages.away(request, 401)
+        try:
+            fields = await pages.form(request, visit)
+            return pages.stale(request) if fields is None else await act(request, visit, fields)
+        except Erased:
+            return pages.away(request, 401)
+        except RequestError as error:
+            return pages.message(request, "too-long", 422) if error.field == "text" else pages.stale(request, 422)
+        except Unavailable:
+            return pages.message(request, "busy", 503)
+
+    return route
 
 
 def _entering_routes(app: FastAPI, pages: OwnPages) -> None:
     @app.get(f"{OWN_PAGE}/enter", include_in_schema=False)
-    async def arrive(request: Request, code: Code = "") -> Response:
+    async def arrive(request: Request, code: Short = "") -> Response:
         """Show the button that opens the page. The code is neither looked up nor used: a machine may have come."""
         token, cookie = pages.browser_token(request)
-        here, again = f"{OWN_PAGE[1:]}/enter", {"code": code}
+        here, again = f"{_HERE}/enter", {"code": code}
         answer = pages.page(request, "enter.html", code=code, token=token, path=here, again=again)
         if cookie is not None:
             answer.headers.append("Set-Cookie", cookie)
@@ -55,20 +93,112 @@ def _entering_routes(app: FastAPI, pages: OwnPages) -> None:
             return pages.message(request, "link-revoked", 410)
         return sent_to(request, OWN_PAGE, pages.people.cookies.set("me", cookie))
 
-    @app.post(f"{OWN_PAGE}/leave", include_in_schema=False)
-    async def leave(request: Request) -> Response:
-        visit = await pages.visit(request)
-        if visit is not None:
-            if await pages.form(request, visit) is None:
-                return pages.stale(request)
-            await pages.people.pools.people.run(pages.entering.leave, visit)
-        answer = pages.message(request, "left-title", texts=("left-text",))
-        answer.headers.append("Set-Cookie", pages.people.cookies.set("me", ""))
-        return answer
-
 
 async def _refused(request: Request, pages: OwnPages, link: WorthlessLink) -> Response:
     """Return the page that says why a link lets nobody in; who came in by it before is shown the way."""
     inside = await pages.visit(request) is not None
-    onward = {"path": OWN_PAGE[1:], "name": words(pages.language(request))["go-on"]} if inside else None
+    onward = {"path": _HERE, "name": words(pages.language(request))["go-on"]} if inside else None
     return pages.message(request, f"link-{link.why}", 401 if link.why == "unknown" else 410, onward=onward)
+
+
+def _seeing_routes(app: FastAPI, pages: OwnPages) -> None:
+    brain = pages.brain
+
+    @app.get(OWN_PAGE, include_in_schema=False)
+    async def mine(request: Request, more: Short = "", done: Short = "", number: Short = "") -> Response:
+        visit = await pages.visit(request)
+        if visit is None:
+            return pages.away(request)
+        lang, most = pages.language(request), MANY if more else FEW
+        try:
+            view = await brain.pools.long.run(own_view, brain, visit, lang, most)
+        except Unavailable:
+            return pages.message(request, "busy", 503)
+        shown = Contents(brain.snapshot.release, lang).page(view, visit, (done, number))
+        return pages.page(request, "me.html", **shown)
+
+    @app.get(f"{OWN_PAGE}/erase", include_in_schema=False)
+    async def before_erasing(request: Request) -> Response:
+        """Say what goes and what stays; the button that erases is there once the customer typed a one-time code."""
+        visit = await pages.visit(request)
+        if visit is None:
+            return pages.away(request)
+        bases = brain.snapshot.release.catalogue.bases
+        law = [basis.text for basis in bases if basis.basis == "legal-obligation"]
+        return pages.page(
+            request,
+            "erase.html",
+            token=visit.csrf,
+            once=new_token(),
+            confirmed=visit.confirmed,
+            law=law,
+            asks="erasure",
+            then="erase",
+            path=f"{_HERE}/erase",
+        )
+
+
+async def _leave(pages: OwnPages, request: Request, visit: Visit, _: Fields) -> Response:
+    await pages.people.pools.people.run(pages.entering.leave, visit)
+    return _closed(pages, request, "left-title", "left-text")
+
+
+async def _stop(pages: OwnPages, request: Request, visit: Visit, fields: Fields) -> Response:
+    asked = fields.get("purpose", ""), fields.get("channel", "")
+    await pages.brain.pools.consents.run_async(choosing.stop, pages.brain, visit.customer_id, *asked)
+    return sent_to(request, f"{OWN_PAGE}?done=stopped#choices")
+
+
+async def _give_opinion(pages: OwnPages, request: Request, visit: Visit, fields: Fields) -> Response:
+    decision_id, right = fields.get("decision_id", ""), fields.get("right")
+    if right not in ("yes", "no"):
+        raise RequestError("right", "expected yes or no")
+    work = partial(asking.give_opinion, pages.brain, visit.stream, decision_id, right=right == "yes")
+    await pages.brain.pools.short.run(work)
+    return sent_to(request, f"{OWN_PAGE}?done=opinion-kept#why")
+
+
+async def _ask(pages: OwnPages, request: Request, visit: Visit, fields: Fields) -> Response:
+    about: About | None = next((one for one in get_args(About) if one == fields.get("about")), None)
+    decision_id = fields.get("decision_id")
+    if about is None or (about == "contest") != (decision_id is not None):
+        raise RequestError("about", "there is no such request")
+    text, once = fields.get("text", "").strip(), fields.get("once", "")
+    ask = partial(asking.open_request, pages.brain, visit.customer_id, about, once, text=text, decision_id=decision_id)
+    number = await pages.brain.pools.short.run(ask)
+    return sent_to(request, f"{OWN_PAGE}?done=ask-kept&number={number}#{number}")
+
+
+async def _confirm(pages: OwnPages, request: Request, visit: Visit, fields: Fields) -> Response:
+    code, then = fields.get("code", ""), fields.get("then", "")
+    onward = {"path": f"{_HERE}/erase" if then == "erase" else _HERE, "name": words(pages.language(request))["go-on"]}
+    try:
+        right = await pages.people.pools.people.run(pages.entering.confirm, visit, code)
+    except TooOften:
+        return pages.message(request, "code-often", 429, onward=onward)
+    if not right:
+        return pages.message(request, "code-wrong", 401, onward=onward)
+    return sent_to(request, _AFTER_CODE.get(then, OWN_PAGE))
+
+
+async def _export(pages: OwnPages, request: Request, visit: Visit, _: Fields) -> Response:
+    if not visit.confirmed:
+        return sent_to(request, f"{OWN_PAGE}#held")
+    whole = await pages.brain.pools.long.run(whole_export, pages.brain, visit)
+    named = {"Content-Disposition": 'attachment; filename="my-data.json"'}
+    return Response(to_json(whole, indent=1), media_type="application/json", headers=named)
+
+
+async def _erase(pages: OwnPages, request: Request, visit: Visit, _: Fields) -> Response:
+    if not visit.confirmed:
+        return sent_to(request, f"{OWN_PAGE}/erase")
+    await pages.brain.pools.short.run(asking.note_erasure, pages.brain, visit.customer_id)
+    await erasing.erase(pages.brain, "person", visit.customer_id)
+    return _closed(pages, request, "erased", "erased-text")
+
+
+def _closed(pages: OwnPages, request: Request, name: str, text: str) -> Response:
+    """Return the page that follows the end of a visit."""
+    answer = pages.message(request, name, texts=(text,))
+    answer.headers.append("Set-Cookie", pages.people.cookies.set("me", ""))
+    return answer

@@ -84,10 +84,10 @@ class OwnPages:
         fields = await read_form(request)
         return fields if self.entering.is_token(visit, fields.get(CSRF_FIELD, "")) else None
 
-    def stale(self, request: Request) -> Response:
+    def stale(self, request: Request, status: int = 403) -> Response:
         """Return the page that answers a form which this browser was not given."""
         onward = {"path": OWN_PAGE[1:], "name": words(self.language(request))["go-on"]}
-        return self.message(request, "form-stale", 403, onward=onward)
+        return self.message(request, "form-stale", status, onward=onward)
 
     def browser_token(self, request: Request) -> tuple[str, str | None]:
         """Return the token of a form for this browser alone, and the cookie that it needs for that, if it has none."""

@@ -1,0 +1,54 @@
+"""Routes by which a company sees what customers ask of people, and answers it."""
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import FastAPI, Path, Query, Request, Response
+
+from decisioning.errors import RequestError
+from serving.access.callers import caller_of
+from serving.access.looks import doer_of
+from serving.brain.runtime import Brain
+from serving.contract import AnswerIn, parse
+from serving.customers.rights import asking
+from serving.customers.rights.asking import State
+from serving.http.looking import Look
+from serving.http.replies import json_reply, problems, read_body
+
+
+def request_routes(app: FastAPI, brain: Brain) -> None:
+    """Add the routes to the application."""
+
+    @app.get("/v1/requests", responses=problems(422, 503))
+    async def listed(
+        look: Look, state: State | None = None, after: Annotated[str, Query(max_length=40)] = ""
+    ) -> Response:
+        """List what customers ask of people at their own page, a page at a time; what is due first comes first."""
+        read = partial(asking.listed, brain, state, after)
+        return await look.of_many(brain, read, partial(asking.seen_in_list, brain))
+
+    @app.post("/v1/requests/{number}/answers", responses=problems(404, 410, 422, 503))
+    async def answer(number: Annotated[str, Path(max_length=16)], request: Request) -> Response:
+        """Tell that a person looks at a request, or what they answer; the customer sees it at their own page.
+
+        Whoever had a part in the decision that a request is about is refused.
+        """
+        asked = parse(AnswerIn, await read_body(request))
+        people = doer_of(request.scope), _reviewer(request, asked.reviewer)
+        work = partial(asking.answer_request, brain, number, *people, asked.state, asked.answer, changed=asked.changed)
+        return json_reply(await brain.pools.short.run(work))
+
+
+def _reviewer(request: Request, reviewer: str | None) -> str:
+    """Return who looks at the request: a person who signed in themself, else whom a system names.
+
+    Raises RequestError for a system that names nobody, and for a person who names another.
+    """
+    caller = caller_of(request.scope)
+    if caller is not None and caller.kind == "person":
+        if reviewer not in (None, caller.id):
+            raise RequestError("reviewer", "you answer for yourself: leave it out")
+        return caller.id
+    if reviewer is None:
+        raise RequestError("reviewer", "name the person who looks at it, as your company does")
+    return reviewer

@@ -1,0 +1,130 @@
+"""What the customer's own page shows, in words."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from decisioning.catalogue.release import Release
+from decisioning.facts.schema import worded
+from decisioning.facts.standing import ALL_CHANNELS
+from serving.access.people.signing import new_token
+from serving.customers.rights.choosing import PurposeChoice
+from serving.customers.rights.entering import Visit
+from serving.customers.rights.seeing import MANY, OwnView, SeenDecision
+from serving.pages.me.words import Language, words
+
+_HELD: Final = ("facts", "statements", "signals", "records", "moments", "looks", "other_identifiers")
+_DONE: Final = ("stopped", "opinion-kept", "ask-kept", "code-used")
+"""What the page may confirm, by the name of its text."""
+
+
+class Contents:
+    """Puts into words what a customer sees, in their language."""
+
+    def __init__(self, release: Release, lang: Language) -> None:
+        self._release, self._lang, self._t = release, lang, words(lang)
+        self._zone = ZoneInfo(release.catalogue.settings.time_zone or "UTC")
+
+    def page(self, view: OwnView, visit: Visit, done: Sequence[str]) -> dict[str, Any]:
+        """Return what the template of the page shows.
+
+        :param done: what the customer just did, by the name of its text, and the number that it got
+        """
+        return {
+            "token": visit.csrf,
+            "once": new_token(),
+            "confirmed": visit.confirmed,
+            "done": self._done(done, view),
+            "purposes": [self._purpose(purpose, of_it) for purpose, of_it in view.choices.items()],
+            "decisions": [self._decision(decision) for decision in view.decisions],
+            "more": view.more and len(view.decisions) < MANY,
+            "requests": [self._request(body) for body in view.requests],
+            "held": [(self._t[f"held-{name}"], view.held[name]) for name in _HELD if view.held[name]],
+        }
+
+    def day(self, at_us: int) -> str:
+        """Return a day as it is said."""
+        at = datetime.fromtimestamp(at_us / 1e6, self._zone)
+        return f"{at.day} {self._t['months'].split()[at.month - 1]} {at.year}"
+
+    def _done(self, done: Sequence[str], view: OwnView) -> str:
+        """Return the sentence that confirms what the customer did; empty for what did not happen here."""
+        name, number = (*done, "", "")[:2]
+        if name not in _DONE or (name == "ask-kept" and number not in {body["number"] for body in view.requests}):
+            return ""
+        return self._t[name].format(number)
+
+    def _purpose(self, purpose: str, of_it: Sequence[PurposeChoice]) -> dict[str, Any]:
+        described = self._release.purposes[purpose].description
+        rows = [self._choice(choice) for choice in of_it]
+        grounds = {row["because"] for row in rows}
+        return {
+            "id": purpose,
+            "name": self._t.get(f"purpose-{purpose}") or _sentence(worded(described, self._lang) or _spoken(purpose)),
+            "off": self._t.get(f"off-{purpose}", self._t["off-other"]),
+            "rows": rows,
+            "one": len(rows) == 1,
+            "because": grounds.pop() if len(grounds) == 1 else "",
+            "all": self._all(rows),
+        }
+
+    def _all(self, rows: Sequence[Mapping[str, Any]]) -> str:
+        """Return the channel to name in order to stop a purpose wherever it can be; empty if it can be nowhere."""
+        stopping = [row["channel"] for row in rows if row["can_stop"]]
+        return "" if not stopping else stopping[0] if len(rows) == 1 else ALL_CHANNELS
+
+    def _choice(self, choice: PurposeChoice) -> dict[str, Any]:
+        return {
+            "channel": choice.channel,
+            "name": self._channel(choice.channel),
+            "on": choice.allowed,
+            "can_stop": choice.can_stop,
+            "because": self._t[f"because-{choice.ground}"],
+        }
+
+    def _channel(self, channel: str) -> str:
+        return self._t.get(f"channel-{channel}", _spoken(channel))
+
+    def _decision(self, decision: SeenDecision) -> dict[str, Any]:
+        return {
+            "id": decision.decision_id,
+            "day": self.day(decision.decided_us),
+            "channel": self._channel(decision.channel),
+            "offers": [self._offer(offer, decision) for offer in decision.offers],
+            "told": decision.story is not None,
+            "others": decision.story.left_out if decision.story else "",
+            "profiled": decision.story is None or decision.story.profiled,
+            "said": None if decision.right is None else self._t["said-yes" if decision.right else "said-no"],
+            "contest": None if decision.contest is None else decision.contest["number"],
+        }
+
+    def _offer(self, offer: Mapping[str, Any], decision: SeenDecision) -> dict[str, Any]:
+        counted = decision.story.counted.get(offer["treatment"], []) if decision.story else []
+        return {
+            "title": next(iter((offer.get("content") or {}).values()), _spoken(offer["action"])),
+            "counted": counted,
+            "how": self._t[f"by-{offer['automation']}"],
+            "sure": self._t.get(f"sure-{offer.get('confidence')}", ""),
+        }
+
+    def _request(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "number": body["number"],
+            "about": self._t[f"about-{body['about']}"],
+            "state": self._t[f"state-{body['state']}"],
+            "open": body["state"] != "answered",
+            "day": self.day(body["opened_us"]),
+            "due": self._t["due"].format(self.day(body["due_us"])),
+            "text": body.get("text", ""),
+            "answer": body.get("answer", ""),
+            "changed": bool(body.get("changed")),
+        }
+
+
+def _spoken(name: str) -> str:
+    return name.replace("-", " ").replace("_", " ")
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
