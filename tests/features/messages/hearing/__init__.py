@@ -3,8 +3,8 @@
 `KIND.LANGUAGE.txt` holds families of phrasings: `## name [label]`, then one phrasing per line. `{a|b}` stands for each
 of its parts and `<LONG>` for each line of `long.LANGUAGE.txt`. The label is the channel of an objection (none: all), or
 what a request asks for. No family has phrasings that training uses. Of each file every second family is kept back:
-`development` and `final` were both looked at while the first model was made. `third/` was written afterwards, by somebody
-who had seen neither these nor what training uses, and a model is judged by it once, at the end.
+`development` and `final` were both looked at while the first model was made. `third/` was written afterwards, by
+somebody who had seen neither these nor what training uses, and a model is judged by it once, at the end.
 """
 
 import re
