@@ -5,7 +5,9 @@ in euros. Times are aware datetimes; their `_us` properties are int microseconds
 """
 
 import re
+from collections.abc import Mapping
 from datetime import datetime, time
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
@@ -26,6 +28,14 @@ LegalBasis = Literal[
     "contract", "legal-obligation", "vital-interests", "public-task", "legitimate-interests", "soft-opt-in"
 ]
 Medium = Literal["phone", "email", "sms", "push", "post"]
+HandoverKind = Literal[
+    "wish", "objection", "access", "erasure", "complaint", "care", "danger", "violence", "bereavement", "money"
+]
+"""What a handover is about. `care` is any of the four after it, where nothing says which."""
+
+HANDOVER_DAYS: Mapping[HandoverKind, int] = MappingProxyType({"access": 28, "erasure": 28, "objection": 28})
+"""Within how many days a handover must be answered, where the settings say nothing: requests under articles 15 to 21 of
+the GDPR within one month (article 12(3)), which has 28 days at least."""
 
 COMMERCIAL_ISSUES: frozenset[Issue] = frozenset({"grow", "retain", "nurture"})
 MARKETING = "marketing"
@@ -86,7 +96,9 @@ class Settings(Strict):
     than nothing. Where the model does not know the uplift, the propensity stands in, which is the larger number.
     `address`: how the Dutch clauses of reasons speak to the customer. `wording`: how reasons are told; a release states
     the newest when it is made, and earlier ones stated none. `override_reasons`: why people may say that they did
-    something else than was suggested.
+    something else than was suggested. `handover_days`: by what a handover is about, within how many days it must be
+    answered, in place of `HANDOVER_DAYS`. `objection_text`: locale -> what confirms to a customer that an objection was
+    recorded, in place of ours; `{channel}` stands for where they get no more offers.
     """
 
     eur_per_point: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.01
@@ -110,6 +122,12 @@ class Settings(Strict):
     override_reasons: tuple[Id, ...] = Field(
         default=("price", "not_suitable", "customer_asked", "wrong_moment", "other"), min_length=1
     )
+    handover_days: dict[HandoverKind, Annotated[int, Field(ge=1, le=365)]] = Field(default_factory=dict)
+    objection_text: dict[Locale, Text] = Field(default_factory=dict)
+
+    def days_to_answer(self, kind: HandoverKind | None) -> int | None:
+        """Return within how many days a handover of this kind must be answered; None if nothing says so."""
+        return None if kind is None else self.handover_days.get(kind, HANDOVER_DAYS.get(kind))
 
 
 class Purpose(Strict):

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
-from decisioning.catalogue.actions import Action, PointInTime, Text, WindowDays
+from decisioning.catalogue.actions import Action, HandoverKind, PointInTime, Text, WindowDays
 from decisioning.facts.forms import Issue
 from decisioning.facts.schema import Description, FeatureName, Id, Locale, Strict, Value
 from decisioning.facts.standing import ALL_CHANNELS, ConsentStatus
@@ -172,7 +172,9 @@ class EmotionRule(Strict):
     """What the emotion layer does while `when` is TRUE.
 
     `let_through`: helping actions that are held back otherwise and now come before everything else. `handover`: the
-    reason given to the person who is called.
+    reason given to the person who is called. Of that handover, `kind`: what it is about. `within_days`: when it must
+    be answered, in place of what the settings say of its kind. `needs`: what the person is trained for. `first`: it
+    comes before all others. `text`: locale -> what is told to the customer meanwhile, as the company approved it.
     """
 
     id: Id
@@ -181,11 +183,23 @@ class EmotionRule(Strict):
     let_through: Annotated[tuple[Id, ...], BeforeValidator(one_as_tuple)] = ()
     tone: Id | None = None
     handover: Text | None = None
+    kind: HandoverKind | None = None
+    within_days: int | None = Field(default=None, ge=1, le=365)
+    needs: Annotated[tuple[Id, ...], BeforeValidator(one_as_tuple)] = ()
+    first: bool = False
+    text: dict[Locale, Text] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _does_something(self) -> Self:
         if not (self.silence_sales or self.let_through or self.tone or self.handover):
             raise ValueError("it does nothing", "add `silence_sales: true`, `tone: calm` or `handover: a reason`")
+        return self
+
+    @model_validator(mode="after")
+    def _of_a_handover(self) -> Self:
+        terms = ("kind", "within_days", "needs", "first", "text")
+        if self.handover is None and (stated := [name for name in terms if getattr(self, name)]):
+            raise ValueError(f"`{stated[0]}` is about a handover, and it opens none", "add `handover: a reason`")
         return self
 
 

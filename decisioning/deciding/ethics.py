@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from decisioning.catalogue.actions import EMOTION, PROFILING
+from decisioning.catalogue.policies import EmotionRule
 from decisioning.catalogue.release import Release
 from decisioning.catalogue.view import View
 from decisioning.deciding.arbitration import NOTHING, Field, Limits, Pick, Slot
@@ -23,12 +24,16 @@ from decisioning.rules import History
 
 @dataclass(frozen=True)
 class Mood:
-    """What the emotion layer asks for: no sales, help that was held back, a tone, or a person who takes over."""
+    """What the emotion layer asks for: no sales, help that was held back, a tone, or a person who takes over.
+
+    `handover`: the reason given to that person. `call`: the rule that says so, with the terms of the handover.
+    """
 
     silence_sales: bool = False
     let_through: frozenset[str] = frozenset()
     tone: str | None = None
     handover: str | None = None
+    call: EmotionRule | None = None
 
 
 def withdrawn_by_request(
@@ -86,11 +91,13 @@ def mood(
     """
     facts = readable(release, facts, permissions.get(EMOTION))
     rules = [rule for rule, when in release.emotion if when.truth(facts, history) is True]
+    call = min((r for r in rules if r.handover), key=lambda rule: not rule.first, default=None)
     return Mood(
         silence_sales=any(r.silence_sales for r in rules) or moment in release.emotion_moments,
         let_through=frozenset(name for r in rules for name in r.let_through),
         tone=next((r.tone for r in rules if r.tone), None),
-        handover=next((r.handover for r in rules if r.handover), None),
+        handover=call.handover if call else None,
+        call=call,
     )
 
 

@@ -19,7 +19,14 @@ INTENT_FIELDS = ("intent", "intent_confidence")
 UNKNOWN_INTENT = "unknown"
 """The intent of a message that has none of the catalogue's."""
 REQUEST_FIELDS = (
-    *("wants_person", "complaint", "repetition", "objection", "data_request", "needs_care"),
+    "wants_person",
+    "complaint",
+    "repetition",
+    "objection",
+    "perhaps_objection",
+    "data_request",
+    "needs_care",
+    "urgent",
     *INTENT_FIELDS,
 )
 """Fields of a scored message that hold what the customer asks for; they are tagged `request`, and no emotion."""

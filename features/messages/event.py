@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 from decisioning.errors import RequestError
 from decisioning.facts.schema import Tag, Value
@@ -25,9 +25,14 @@ _REQUESTS = {
     "complaint": "words of complaint",
     "repetition": "says that it happens again: for the third time",
     "needs_care": "says that somebody is in danger, has died, meets violence at home or cannot pay; not which of these",
+    "urgent": "says that somebody cannot wait for help: in danger, or met by violence at home; not which of these",
+    "perhaps_objection": "may want no more sales",
 }
-_CARE = frozenset({"bereavement", "money", "danger", "violence"})
+_URGENT = frozenset({"danger", "violence"})
+_CARE = _URGENT | {"bereavement", "money"}
 _DATA_REQUESTS = ("access", "erasure")
+OTHER = "other"
+"""The language of a text that is neither Dutch nor English for certain, where its sender does not state it."""
 
 
 def _emotion(
@@ -42,8 +47,9 @@ FIELDS: tuple[SignalField, ...] = (
     SignalField(name="conversation_id", dtype="string", description="the conversation it belongs to"),
     SignalField(name="channel_kind", dtype="string", description="chat, email, voice, or another kind of channel"),
     SignalField(
-        name="language", dtype="enum", values=LANGUAGES, description="Dutch or English, where it could be told"
+        name="language", dtype="string", description="`nl`, `en`, the one that its sender states, or `other`, if known"
     ),
+    SignalField(name="translated", dtype="bool", description="its text is a translation from this language"),
     SignalField(
         name="scorer", dtype="string", description="what scored it: `lexicon`, a model, or `upstream:` and a name"
     ),
@@ -78,7 +84,8 @@ _MESSAGE = SignalType(
         SignalField(name="author", dtype="enum", values=("customer", "agent")),
         SignalField(name="conversation_id", dtype="string"),
         SignalField(name="channel_kind", dtype="string"),
-        SignalField(name="language", dtype="enum", values=LANGUAGES),
+        SignalField(name="language", dtype="string"),
+        SignalField(name="translated", dtype="bool"),
         SignalField(name="text", dtype="string"),
     ),
 )
@@ -94,6 +101,7 @@ _UPSTREAM = SignalType(
 )
 _PATTERNS = {
     "conversation_id": (re.compile(r"[\x21-\x7e]{1,128}"), "must be 1 to 128 printable ASCII characters"),
+    "language": (re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,3}"), "must be a language such as nl, en-GB or fr"),
     "channel_kind": (re.compile(r"[a-z][a-z0-9_-]{0,31}"), "must be a short name such as chat, email or voice"),
     "model": (
         re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:/-]{0,63}"),
@@ -126,8 +134,9 @@ def message_fields(
 ) -> dict[str, Value]:
     """Return the fields of an event (`FIELDS`) from the data of its CloudEvent, without unknown ones.
 
-    An agent's message is not scored, since no score is ever about a worker. An upstream score takes precedence over
-    our own.
+    Only the customer's words are heard and scored: no score is ever about a worker. Of a live transcript, `language` is
+    the one that was spoken, and a text that is `translated` is heard as what it was translated to. What is neither
+    Dutch nor English is not heard. An upstream score takes precedence over our own.
 
     :param keep_text: retention is configured and the customer consents; else the text is dropped after scoring
     :param voice_allowed: the customer consented explicitly to scores of their voice or face
@@ -141,28 +150,38 @@ def message_fields(
     fields: dict[str, Value | None] = {**message, "author": author, "text": text if keep_text else None}
     _check_score(upstream, author, voice_allowed=voice_allowed)
     if author == "customer":
-        language = cast(Language | None, message.get("language"))
-        scored = None if text is None else score(str(text), language, trained=trained, hearing=hearing)
+        scored = None if text is None else _scored(str(text), message, trained, hearing)
         result = _sentiment(upstream, scored, models or {})
         fields |= (
-            _text_fields(str(text), scored)
+            _text_fields(str(text), message.get("language"), scored)
             | _sentiment_fields(result)
             | _conversation_fields([*earlier, result.sentiment])
         )
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _text_fields(text: str, scored: MessageScore | None) -> dict[str, Value | None]:
+def _scored(
+    text: str, message: Mapping[str, Value], trained: Trained | None, hearing: HearingModel | None
+) -> MessageScore:
+    stated = None if message.get("translated") else message.get("language")
+    language = stated if stated in LANGUAGES else None
+    foreign = stated is not None and language is None
+    return score(text, language, foreign=foreign, trained=trained, hearing=hearing)
+
+
+def _text_fields(text: str, stated: Value | None, scored: MessageScore | None) -> dict[str, Value | None]:
     if scored is None:
         return {}
     cues, heard = scored.cues, scored.heard
     asked = [kind for kind in _DATA_REQUESTS if kind in heard]
     return {
-        "language": scored.language,
+        "language": stated or scored.language or (OTHER if scored.foreign else None),
         "wants_person": "wish" in heard,
         "complaint": cues.complaint or "complaint" in heard,
         "repetition": cues.repetition,
         "needs_care": not _CARE.isdisjoint(heard),
+        "urgent": not _URGENT.isdisjoint(heard),
+        "perhaps_objection": "objection" in scored.perhaps,
         "objection": channel_of(clean(text)) if "objection" in heard else None,
         "data_request": max(asked, key=heard.__getitem__) if asked else None,
         "shouting": cues.shouting,
@@ -231,4 +250,6 @@ def _checked(type_: SignalType, data: object, where: str) -> dict[str, Value]:
         value = fields.get(name)
         if isinstance(value, str) and not pattern.fullmatch(value):
             raise RequestError(f"{where}.{name}", expected)
+    if isinstance(language := fields.get("language"), str):
+        fields["language"] = language.partition("-")[0].lower()
     return fields

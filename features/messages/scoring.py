@@ -6,7 +6,7 @@ from typing import Literal
 
 from features.messages import dutch, english
 from features.messages.cues import Cues, find_cues
-from features.messages.hearing.model import HearingModel, built_in
+from features.messages.hearing.model import NOTHING, HearingModel, built_in
 from features.messages.judgement import NO_JUDGEMENT, Judgement, from_lexicon
 from features.messages.language import Language, detect, detect_other
 from features.messages.text import MAX_WORDS, clean
@@ -30,8 +30,8 @@ class MessageScore:
 
     `language` is None if the text is recognised neither as Dutch nor as English; then only emoji are scored.
     `polarity` is from -1 to 1, `level` from -2 (very negative) to 2, `negative` (how negative it is) and `confidence`
-    from 0 to 1. `heard`: what the customer asks for or needs (`hearing.model.KINDS`), with probabilities; nothing is
-    heard in another language than the two.
+    from 0 to 1. `heard`: what the customer asks for or needs (`hearing.model.KINDS`), with probabilities, and `perhaps`
+    what they may; nothing is heard in another language than the two. `foreign`: it is in another one for certain.
     """
 
     language: Language | None
@@ -41,33 +41,41 @@ class MessageScore:
     confidence: float
     cues: Cues
     heard: Mapping[str, float]
+    perhaps: frozenset[str] = frozenset()
+    foreign: bool = False
 
 
 def score(
     text: str,
     language: Language | None = None,
     *,
+    foreign: bool = False,
     trained: Trained | None = None,
     hearing: HearingModel | None = None,
 ) -> MessageScore:
     """Return the scores of any text. `language` is the one that the sender states; None: it is detected.
 
+    :param foreign: the sender states another language than the two
     :param hearing: the model that hears, by default the one that comes with the product
     """
     cleaned = clean(text)
-    spoken = language or detect(cleaned)
+    spoken = None if foreign else language or detect(cleaned)
     cues = find_cues(cleaned)
     model = (trained or {}).get(spoken) if spoken else None
     judged = model.judge(cleaned) if model else by_lexicon(cleaned, spoken, cues)
-    heard = _heard(cleaned, spoken, hearing or built_in())
+    foreign = foreign or (spoken is None and detect_other(cleaned) >= _SURE)
+    heard = NOTHING if foreign else (hearing or built_in()).hear(cleaned)
     return MessageScore(
-        spoken, judged.polarity, level(judged.polarity), judged.negative, judged.confidence, cues, heard
+        language=spoken,
+        polarity=judged.polarity,
+        level=level(judged.polarity),
+        negative=judged.negative,
+        confidence=judged.confidence,
+        cues=cues,
+        heard=heard.surely,
+        perhaps=heard.perhaps,
+        foreign=foreign,
     )
-
-
-def _heard(cleaned: str, language: Language | None, model: HearingModel) -> Mapping[str, float]:
-    """Return what is heard. A text that belongs to no language for certain, such as one word, is judged as well."""
-    return {} if language is None and detect_other(cleaned) >= _SURE else model.heard(cleaned)
 
 
 def by_lexicon(cleaned: str, language: Language | None, cues: Cues) -> Judgement:

@@ -10,9 +10,9 @@ from features.decisions.log import LOG, DecisionLog
 from features.ledger import Entry, SubjectKind, now_us
 from features.ledger.erasing import ListedErasure
 from features.signals.purging import erased_since
+from features.signals.visitor_records import append_for_visitor
 from serving.brain.runtime import Brain
 from serving.customers import exported_files
-from serving.customers.identities import append_for_visitor
 from serving.problems import ERASED
 
 ID_FIELDS: Final = {"person": "customer_id", "visitor": "visitor_id", "account": "account_id"}
@@ -121,7 +121,7 @@ async def restrict(brain: Brain, kind: SubjectKind, subject_id: str, *, restrict
     stream, body = brain.ledger.stream_of(kind, subject_id), {"restricted": restricted}
     try:
         if kind == "visitor":
-            await append_for_visitor(brain, stream, "flag", body, None)
+            await append_for_visitor(brain.ledger, stream, "flag", body, None)
         else:
             await brain.ledger.commit([Entry(stream, "flag", body, None)])
     except Erased:

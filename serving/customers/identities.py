@@ -3,7 +3,7 @@
 The very next decision goes by it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -24,11 +24,9 @@ from features.ledger.links import (
     with_true_holder,
 )
 from features.ledger.standing import link_order
+from features.signals.visitor_records import ATTEMPTS
 from serving.brain.runtime import Brain
 from serving.contract import IdentityIn, told_time
-
-ATTEMPTS = 20
-"""How often a link is tried again because a decision for the same customer or visitor was appended first."""
 
 
 async def record_identity(brain: Brain, identity: IdentityIn) -> dict[str, Any]:
@@ -46,33 +44,6 @@ async def record_identity(brain: Brain, identity: IdentityIn) -> dict[str, Any]:
     linked = await _append(brain, person, other, link, told_us)
     named = "visitor" if customer is None else "customer"
     return {"customer_id": identity.customer_id, named: other, "status": "linked" if linked else "unlinked"}
-
-
-async def append_for_visitor(
-    brain: Brain, visitor: str, kind: str, body: Mapping[str, Any], occurred_us: int | None
-) -> None:
-    """Append what is told of a visitor to its stretch now, and to those before it of the person who is linked.
-
-    The person's permissions are read from all of these, so the newest word must be on each.
-
-    :param visitor: the stream that the visitor's id names
-    :raises Erased: the visitor was erased
-    """
-    read = partial(brain.ledger.read, rules=NO_PAST)
-    for _ in range(ATTEMPTS):
-        (now,) = visitors_now([visitor], read)
-        holder = now.stretch.holder
-        person = read(holder.person)[0] if holder is not None and holder.linked else None
-        link = latest_link(person, visitor) if person is not None else None
-        earlier = {*link.streams} - {now.stretch.stream} if link is not None and link.linked else set()
-        entries = [Entry(now.stretch.stream, kind, body, occurred_us, now.stretch.version)]
-        entries += [Entry(stream, kind, body, occurred_us) for stream in sorted(earlier)]
-        try:
-            await brain.ledger.commit(entries)
-        except Conflict:
-            continue
-        return
-    raise Unavailable("other requests for this visitor kept coming first; try again")
 
 
 async def _append(brain: Brain, person: str, other: str, link_at: Callable[[int], Link], told_us: int | None) -> bool:

@@ -8,11 +8,11 @@ from decisioning.facts.standing_rules import NO_PAST
 from decisioning.times import iso
 from features.ledger import Entry, now_us
 from features.ledger.past.changes import ANTI
+from features.signals.visitor_records import append_for_visitor
 from serving.access.callers import Maker, marked
 from serving.brain.runtime import Brain
 from serving.contract import ConsentIn, ProfilePatch, told_time
 from serving.customers import erasing
-from serving.customers.identities import append_for_visitor
 from serving.customers.items import ItemResult
 from serving.problems import ERASED, field_name
 
@@ -44,7 +44,7 @@ async def record_consent(
         if consent.visitor_id is None:
             await brain.ledger.commit([Entry(stream, "consent", body, told_us)])
         else:
-            await append_for_visitor(brain, stream, "consent", body, told_us)
+            await append_for_visitor(brain.ledger, stream, "consent", body, told_us)
     except Erased:
         raise Erased("customer_id" if consent.customer_id is not None else "visitor_id", ERASED.about) from None
     return ItemResult("recorded")

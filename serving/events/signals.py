@@ -13,7 +13,8 @@ from pydantic_core import to_json
 from sqlalchemy import Connection
 
 from decisioning.errors import Erased, RequestError, ToldOfAnother
-from decisioning.facts.signals import MESSAGE_TYPES, SignalField, SignalType
+from decisioning.facts.schema import Value
+from decisioning.facts.signals import MESSAGE_TYPES, SignalField, SignalType, misfit
 from decisioning.strict_json import read_json
 from features.ledger import now_us
 from features.messages.event import message_fields
@@ -25,7 +26,9 @@ from features.signals.log import EventResult
 from features.signals.store import MAX_EVENTS
 from serving.brain.runtime import Brain
 from serving.brain.snapshot import Snapshot
+from serving.events import objections
 from serving.events.message_consents import KEEP_TEXT, VOICE, consents_for
+from serving.events.objections import Objection
 from serving.problems import ERASED, SIGNALS, TOLD_OF_ANOTHER, ProblemType, type_of
 from training.model.background import in_slices
 
@@ -36,11 +39,16 @@ _MAX_CONTAINERS: Final = 50_000
 
 @dataclass(frozen=True, slots=True)
 class ValidSignal:
-    """A signal that may be recorded; `index` is its place in the request's array."""
+    """A signal that may be recorded; `index` is its place in the request's array.
+
+    `objection`: what its message objects to. `id`: the one that its sender gave it.
+    """
 
     index: int
     event: Event
     subject: Subject
+    objection: Objection | None = None
+    id: str = ""
 
 
 def parse_events(body: bytes) -> list[Any]:
@@ -70,6 +78,8 @@ async def record_signals(
     An event's source and id mean one event: the same content is a duplicate, other content of the same subject corrects
     the event and all features that it fed, and another subject's is refused.
 
+    An objection to sales that is heard in a message is recorded before this returns, and its event's result says so.
+
     Raises Unavailable if they could not be made durable; sending them again is safe.
 
     :param gpc: whether the request came with Global Privacy Control. An event for which another server asks says so in
@@ -85,6 +95,10 @@ async def record_signals(
     if any(hooks):
         brain.signalled.ring()
     accepted = [_result(v.index, result) for v, result in zip(valid, recorded, strict=True)]
+    for one, result in zip(valid, accepted, strict=True):
+        if one.objection is not None and result["status"] != "refused" and one.subject.field != "account_id":
+            confirmed = await objections.record(brain, snapshot, one.objection, one.event, one.subject, one.id)
+            result.update({} if confirmed is None else {"objection": confirmed})
     results = sorted([*accepted, *refused], key=lambda result: result["index"])
     counts = {status: sum(r["status"] == status for r in results) for status in ("accepted", "duplicate", "refused")}
     if corrected := sum(result["status"] == "corrected" for result in results):
@@ -117,9 +131,11 @@ def _valid(brain: Brain, snapshot: Snapshot, index: int, raw: Any, at_us: int) -
     if isinstance(raw, Mapping) and raw.get("type") in MESSAGE_TYPES:
         declared = snapshot.release.signals.get(str(raw["type"]))
         if declared is not None and declared.is_message:
-            scored = {**raw, "data": _scored(brain, snapshot, declared, raw, at_us)}
+            fields = _scored(brain, snapshot, declared, raw, at_us)
+            scored = {**raw, "data": _declared(declared, fields)}
             event = snapshot.intake.event(scored, at_us)._replace(content=_content(brain, raw.get("data")))
-            return ValidSignal(index, event, snapshot.intake.subject(raw.get("subject")))
+            subject = snapshot.intake.subject(raw.get("subject"))
+            return ValidSignal(index, event, subject, _objection(fields), str(raw.get("id")))
     event = snapshot.intake.event(raw, at_us)
     return ValidSignal(index, event, snapshot.intake.subject(raw.get("subject")))
 
@@ -132,15 +148,15 @@ def _content(brain: Brain, data: Any) -> bytes:
 
 def _scored(
     brain: Brain, snapshot: Snapshot, declared: SignalType, raw: Mapping[str, Any], at_us: int
-) -> dict[str, Any]:
-    """Return the fields of a scored message that its type declares.
+) -> dict[str, Value]:
+    """Return the fields of a scored message.
 
     Of restricted people nothing is made of it that can be left out, but what they ask for.
     """
     subject, data = snapshot.intake.subject(raw.get("subject")), raw.get("data")
     channel = data.get("channel_kind") if isinstance(data, Mapping) else None
     consents = consents_for(brain.ledger, snapshot.release, subject, channel, at_us)
-    names = frozenset(f.name for f in declared.fields if not (consents.restricted and _is_spare_mood(f)))
+    unneeded = frozenset(f.name for f in declared.fields if consents.restricted and _is_spare_mood(f))
     conversation = data.get("conversation_id") if isinstance(data, Mapping) else None
     before_us = snapshot.intake.occurred_us(raw, at_us)
     earlier: list[float] = []
@@ -148,14 +164,27 @@ def _scored(
         earlier = earlier_sentiments(brain.ledger, consents.stream, declared.id, conversation, before_us)
     fields = message_fields(
         data,
-        keep_text="text" in names and KEEP_TEXT in consents.granted,
+        keep_text="text" in declared.field_names - unneeded and KEEP_TEXT in consents.granted,
         voice_allowed=VOICE in consents.granted,
         earlier=earlier,
         trained=snapshot.scorers.trained,
         models=snapshot.scorers.names,
         hearing=snapshot.scorers.hearing,
     )
-    return {name: value for name, value in fields.items() if name in names}
+    return {name: value for name, value in fields.items() if name not in unneeded}
+
+
+def _declared(declared: SignalType, fields: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the fields that the type declares; a language that it has no value for is left out."""
+    language = next((field for field in declared.fields if field.name == "language"), None)
+    unknown = language is not None and "language" in fields and misfit(language, fields["language"])
+    left_out = {"language"} if unknown else set()
+    return {name: value for name, value in fields.items() if name in declared.field_names - left_out}
+
+
+def _objection(fields: Mapping[str, Value]) -> Objection | None:
+    channel, language = fields.get("objection"), fields.get("language")
+    return Objection(str(channel), None if language is None else str(language)) if channel is not None else None
 
 
 def _is_spare_mood(field: SignalField) -> bool:

@@ -9,6 +9,7 @@ from decisioning.catalogue.policies import REQUIRED_PROTECTIONS
 from decisioning.catalogue.release import Release
 from decisioning.deciding.case import DecisionContext
 from decisioning.deciding.engine import decide
+from decisioning.deciding.ethics import mood
 from decisioning.deciding.screening import screened_for
 from decisioning.facts.forms import Ask, Known, PlacementAsk
 from decisioning.facts.standing import Consent, Standing
@@ -102,3 +103,39 @@ def test_persona(persona):
         (w.treatment.split(".")[0], w.gate) for w in screened_for(ask, customer, RELEASE, now_us=now_us).withheld
     }
     assert set(persona.expect.withheld.items()) <= withheld
+
+
+@pytest.mark.promise("messages.handover-terms")
+def test_every_handover_says_what_it_is_about_and_requests_say_by_when() -> None:
+    rules = [rule for rule in CATALOGUE.emotion if rule.handover]
+    assert all(rule.kind and rule.silence_sales for rule in rules)
+    due = {rule.kind: rule.within_days or CATALOGUE.settings.days_to_answer(rule.kind) for rule in rules}
+    assert {kind: days for kind, days in due.items() if days} == {
+        "access": 28,
+        "erasure": 28,
+        "objection": 28,
+        "complaint": 21,
+    }
+    assert all(set(rule.text) in (set(), {"nl", "en"}) for rule in rules)
+
+
+@pytest.mark.promise("messages.handover-terms")
+def test_danger_comes_first_with_the_crisis_line_and_someone_trained_for_it() -> None:
+    everything = dict.fromkeys(("complaints_24h", "asks_for_person_1h", "needs_care_24h", "urgent_care_24h"), 1)
+    call = mood(RELEASE, everything, lambda *_: 0, {}).call
+    assert call is not None
+    assert (call.kind, call.first, call.needs) == ("care", True, ("vulnerable",))
+    assert "113" in call.text["nl"]
+    assert mood(RELEASE, {**everything, "urgent_care_24h": 0}, lambda *_: 0, {}).handover == "needs care"
+
+
+@pytest.mark.promise("requests.never-sell")
+def test_what_is_inferred_of_a_message_names_no_need_and_reaches_no_model_and_no_sale() -> None:
+    needs = {"bereavement", "money", "danger", "violence"}
+    fields = {field.name for field in RELEASE.signals["message"].fields}
+    values = {value for field in RELEASE.signals["message"].fields for value in field.values}
+    assert needs.isdisjoint(fields | values | {feature.name for feature in CATALOGUE.features})
+    assert needs.isdisjoint(word for rule in CATALOGUE.emotion for word in (rule.handover or "").split())
+    of_messages = [f for f in CATALOGUE.features if f.signal and "message" in f.signal.of]
+    assert of_messages
+    assert [f.name for f in of_messages if f.learnable or f.may_sell] == []

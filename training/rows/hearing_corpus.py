@@ -7,6 +7,7 @@ greetings, thanks, typing mistakes, capitals, no punctuation, or stand beside an
 
 import random
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,10 @@ _ORDINARY_MORE = 2
 _NOISE = 120
 """How many sentences of arbitrary words there are for each message of a family."""
 _RARE = 0.4
+_SENTENCE = 6
+"""From how many words on a sentence of arbitrary words may have words with a concept among them."""
+_STYLES = 4
+"""In how many styles one text of a family is written at most."""
 _CHOICE = re.compile(r"\{([^{}]*)\}|<([A-Z]+)>")
 _KEYS = {"a": "sqz", "b": "vn", "c": "xv", "d": "sf", "e": "wr", "g": "fh", "h": "gj", "i": "uo", "k": "jl", "l": "k",
          "m": "n", "n": "bm", "o": "ip", "p": "o", "r": "et", "s": "ad", "t": "ry", "u": "yi", "v": "cb"}  # fmt: skip
@@ -65,10 +70,14 @@ def _noise(language: Language, seed: int, count: int) -> Iterator[Example]:
     draw = random.Random(f"{seed}:{language}:noise")  # noqa: S311  generates texts, no secrets
     known = dutch_words() if language == "nl" else english.known_words()
     rare = sorted(word for word in known if word.isalpha() and not concepts_of(word))
+    telling = sorted(word for word in known if word.isalpha() and concepts_of(word))
     common = sorted(frequent_words(language))
     for at in range(count):
         length = draw.randint(3, 18)
-        text = " ".join(draw.choice(rare if draw.random() < _RARE else common) for _ in range(length))
+        words = [draw.choice(rare if draw.random() < _RARE else common) for _ in range(length)]
+        if length >= _SENTENCE:
+            words[draw.randrange(length)] = draw.choice(telling)
+        text = " ".join(words)
         yield Example(draw.choices(_CASES, (5, 5, 3, 1))[0](text), ORDINARY, language, f"{language}:noise:{at}")
 
 
@@ -79,11 +88,11 @@ def _of_language(language: str, seed: int, per_family: int) -> Iterator[Example]
     for kind, family, line in lines:
         most = per_family * (_ORDINARY_MORE if kind == ORDINARY else 1)
         draw = random.Random(f"{seed}:{family}")  # noqa: S311  generates texts, no secrets
-        seen: set[str] = set()
+        seen = Counter[str]()
         for _ in range(most * 2):
             text = expand(line, macros, draw)
-            if text and text not in seen and len(seen) < most:
-                seen.add(text)
+            if text and seen[text] < _STYLES and seen.total() < most:
+                seen[text] += 1
                 neighbour = expand(draw.choice(plain), macros, draw)
                 yield Example(_styled(text, neighbour, language, draw), kind, language, family)
 

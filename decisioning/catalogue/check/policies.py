@@ -29,6 +29,8 @@ def policy_problems(draft: Draft) -> Iterator[Mistake]:
     for rule in draft.emotion:
         yield from _tone(rule, draft)
         yield from _let_through(rule, draft)
+        yield from _approved_text(rule, draft)
+        yield from repeated_names(rule, ("needs",), rule.spec.needs)
     channels = {item.spec.id: item.spec for item in draft.channels}
     for moment in draft.moments:
         yield from _moment(moment, draft, channels)
@@ -107,6 +109,20 @@ def _let_through(item: Item[EmotionRule], draft: Draft) -> Iterator[Mistake]:
     for i, name in enumerate(item.spec.let_through):
         if name in sells:
             yield item.problem((*path, i), f"`{name}` sells, and emotion may only let help through", "remove it")
+
+
+def _approved_text(item: Item[EmotionRule], draft: Draft) -> Iterator[Mistake]:
+    """The text that is told to a customer meanwhile is written in every locale."""
+    text, locales = item.spec.text, draft.settings.spec.locales
+    if not text or "locales" in draft.refused_ids["settings"]:
+        return
+    for locale in text:
+        if locale not in locales:
+            message = f"locale `{locale}` is not among `settings.locales`"
+            yield item.problem(("text", locale), message, hint(locale, locales))
+    if missing := [locale for locale in locales if locale not in text]:
+        quoted = ", ".join(f"`{locale}`" for locale in missing)
+        yield item.problem(("text",), f"it is not written in {quoted}", "write it in every locale of `settings`")
 
 
 def _moment(item: Item[MomentRule], draft: Draft, channels: Mapping[str, Channel]) -> Iterator[Mistake]:

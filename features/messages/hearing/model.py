@@ -20,10 +20,23 @@ FORMAT = 1
 KIND = "hearing"
 BUILT_IN = Path(__file__).with_name("built_in")
 """The files of the model that comes with the product; `python -m training.learning.messages.hearing` writes them."""
+PERHAPS = 0.4
+"""The share of its threshold from which a kind is perhaps heard, so that a person is asked."""
 _WIDEST = 3
 """How many pieces in a row are judged together."""
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What is heard in a text: kind -> probability of what is `surely` heard, and the kinds that `perhaps` are."""
+
+    surely: Mapping[str, float]
+    perhaps: frozenset[str] = frozenset()
+
+
+NOTHING = Heard({})
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,10 +63,16 @@ class HearingModel:
         best = (self._log_odds(extracted).max(0) * self.slopes + self.shifts).tolist()
         return {kind: _logistic(value) for kind, value in zip(self.kinds, best, strict=True)}
 
-    def heard(self, cleaned: str) -> dict[str, float]:
-        """Return kind -> probability of the kinds that are heard in a text from `clean`."""
+    def hear(self, cleaned: str) -> Heard:
+        """Return what is heard, and perhaps heard, in a text from `clean`."""
         limits = dict(zip(self.kinds, self.thresholds.tolist(), strict=True))
-        return {kind: p for kind, p in self.probabilities(cleaned).items() if p >= limits[kind]}
+        likely = {kind: p for kind, p in self.probabilities(cleaned).items() if p >= limits[kind] * PERHAPS}
+        surely = {kind: p for kind, p in likely.items() if p >= limits[kind]}
+        return Heard(surely, frozenset(likely.keys() - surely.keys()))
+
+    def heard(self, cleaned: str) -> Mapping[str, float]:
+        """Return kind -> probability of the kinds that are heard in a text from `clean`."""
+        return self.hear(cleaned).surely
 
     def _log_odds(self, extracted: Features) -> Floats:
         """Return the log-odds of each range of up to `_WIDEST` pieces, (ranges, k)."""

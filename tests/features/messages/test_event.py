@@ -34,6 +34,8 @@ def test_the_fields_of_an_angry_message():
         "negative": -scored.polarity,
         "wants_person": False,
         "needs_care": False,
+        "urgent": False,
+        "perhaps_objection": False,
         "complaint": True,
         "repetition": True,
         "shouting": False,
@@ -65,8 +67,22 @@ def test_the_text_is_gone_unless_kept():
 
 
 def test_whatever_tells_of_feelings_or_requests_is_tagged():
-    plain = {"author", "conversation_id", "channel_kind", "language", "scorer"}
+    plain = {"author", "conversation_id", "channel_kind", "language", "translated", "scorer"}
     assert {f.name for f in FIELDS} - TAGGED_FIELDS == plain
+
+
+@pytest.mark.promise("messages.transcripts")
+def test_of_a_transcript_only_the_customers_words_are_heard_and_no_other_language() -> None:
+    wish = {"text": "I want to speak to a person please", "channel_kind": "voice", "conversation_id": "v-1"}
+    assert message_fields({**wish, "language": "en-GB"}, keep_text=False)["language"] == "en"
+    assert message_fields({**wish, "language": "en"}, keep_text=False)["wants_person"] is True
+    assert "wants_person" not in message_fields({**wish, "author": "agent", "language": "en"}, keep_text=False)
+    translated = message_fields({**wish, "language": "pl", "translated": True}, keep_text=False)
+    assert (translated["language"], translated["translated"], translated["wants_person"]) == ("pl", True, True)
+    spoken = message_fields({"text": "Chcę rozmawiać z człowiekiem", "language": "pl"}, keep_text=False)
+    assert (spoken["language"], spoken["wants_person"], spoken["sentiment"]) == ("pl", False, 0.0)
+    unstated = message_fields({"text": "Je voudrais parler à une personne, s'il vous plaît"}, keep_text=False)
+    assert (unstated["language"], unstated["wants_person"]) == ("other", False)
 
 
 @pytest.mark.promise("messages.workers")
@@ -118,7 +134,7 @@ def test_voice_and_face_need_explicit_consent_and_are_never_about_a_worker(basis
         ({"text": "hi", "conversation_id": "é"}, "data.conversation_id"),
         ({"text": "hi", "conversation_id": "c" * 129}, "data.conversation_id"),
         ({"text": "hi", "author": "robot"}, "data.author"),
-        ({"text": "hi", "language": "fr"}, "data.language"),
+        ({"text": "hi", "language": "Jan Jansen"}, "data.language"),
         ({"text": "hi", "channel_kind": "Jan Jansen"}, "data.channel_kind"),
         ({"text": "hi", "mood": "bad"}, "data.mood"),
         ({"text": "hi", "Jan Jansen": 1}, "data"),

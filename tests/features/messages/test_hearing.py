@@ -1,6 +1,7 @@
 """What is heard in messages: by kind and language, on phrasings written before there was a model."""
 
 import re
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from features.messages.hearing.channels import channel_of
 from features.messages.hearing.model import KINDS, HearingModel, built_in
 from features.messages.scoring import score
 from features.messages.text import clean
-from tests.features.messages.hearing import HALVES, Phrasing, phrasings
+from tests.features.messages.hearing import SETS, Phrasing, long_texts, phrasings
 from training.learning.messages.hearing import fitted
 from training.rows.hearing_corpus import generate
 
@@ -41,13 +42,12 @@ def shares(judged: list[tuple[Phrasing, frozenset[str]]], kind: str, language: s
 
 
 def test_the_phrasings_are_as_many_as_they_have_to_be() -> None:
-    counts = {kind: sum(p.kind == kind for p in phrasings()) for kind in {p.kind for p in phrasings()}}
+    counts = Counter(p.kind for p in phrasings())
     assert counts["wish"] >= 300
     assert counts["objection"] >= 150
     assert all(counts[kind] >= 100 for kind in ("request", "complaint", *CARE))
     assert counts["ordinary"] >= 1_490
-    halves = {(p.kind, p.language, p.family): p.half for p in phrasings()}
-    assert all((p.kind, p.language, p.family) in halves and p.half in HALVES for p in phrasings())
+    assert {p.set for p in phrasings()} == set(SETS)
 
 
 @pytest.mark.promise("messages.heard")
@@ -120,7 +120,7 @@ def test_nothing_is_heard_in_another_language(text) -> None:
 
 
 def test_a_wish_within_a_long_message_is_heard() -> None:
-    long = next(p.text for p in phrasings() if p.family == "lang" and p.kind == "ordinary")
+    long = long_texts("nl")[0]
     assert "wish" not in score(long).heard
     assert "wish" in score(f"{long} Ik wil graag iemand van u aan de telefoon. {long}").heard
 

@@ -2,9 +2,9 @@
 
 `KIND.LANGUAGE.txt` holds families of phrasings: `## name [label]`, then one phrasing per line. `{a|b}` stands for each
 of its parts and `<LONG>` for each line of `long.LANGUAGE.txt`. The label is the channel of an objection (none: all), or
-what a request asks for. No family has phrasings that training uses. Of each file every second family is kept back:
-`development` and `final` were both looked at while the first model was made. `third/` was written afterwards, by
-somebody who had seen neither these nor what training uses, and a model is judged by it once, at the end.
+what a request asks for. Training uses none of these families. Those of this folder were looked at while the first model
+was made; those of `third/` were written afterwards, by somebody who had seen neither these nor what training uses, and
+a model is judged by them once, at the end.
 """
 
 import re
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 KINDS = ("wish", "objection", "request", "complaint", "bereavement", "money", "danger", "violence")
-HALVES = ("development", "final")
+SETS = ("first", "third")
 _FOLDER = Path(__file__).parent
 _CHOICE = re.compile(r"\{([^{}]*)\}")
 
@@ -28,38 +28,33 @@ class Phrasing(NamedTuple):
     language: str
     family: str
     label: str
-    half: str
+    set: str
 
 
 @cache
 def phrasings() -> tuple[Phrasing, ...]:
     """Return all phrasings, each once per kind and language."""
-    return _all_of(_FOLDER, HALVES)
-
-
-@cache
-def third_set() -> tuple[Phrasing, ...]:
-    """Return the phrasings that no model was made with, each once per kind and language."""
-    return _all_of(_FOLDER / "third", ("third",))
-
-
-def _all_of(folder: Path, halves: tuple[str, ...]) -> tuple[Phrasing, ...]:
-    kinds = ((kind, language) for kind in (*KINDS, "ordinary") for language in ("nl", "en"))
-    found = (p for kind, language in kinds for p in _read(folder, kind, language, halves))
+    files = product(SETS, (*KINDS, "ordinary"), ("nl", "en"))
+    found = (p for name, kind, language in files for p in _read(name, kind, language))
     return tuple({(p.kind, p.language, p.text): p for p in found}.values())
 
 
-def _read(folder: Path, kind: str, language: str, halves: tuple[str, ...]) -> Iterator[Phrasing]:
-    long = (_FOLDER / f"long.{language}.txt").read_text().splitlines()
-    families, family, label = 0, "", ""
+def long_texts(language: str) -> list[str]:
+    """Return long ordinary messages."""
+    return (_FOLDER / f"long.{language}.txt").read_text().splitlines()
+
+
+def _read(name: str, kind: str, language: str) -> Iterator[Phrasing]:
+    folder = _FOLDER / "third" if name == "third" else _FOLDER
+    long = long_texts(language)
+    family, label = "", ""
     for line in (folder / f"{kind}.{language}.txt").read_text().splitlines():
         if line.startswith("## "):
             family, _, rest = line[3:].partition(" [")
-            families, label = families + 1, rest.rstrip("]")
+            label = rest.rstrip("]")
         elif line:
-            half = halves[(families + 1) % len(halves)]
             for text in _expanded(line, long):
-                yield Phrasing(text, kind, language, family, label, half)
+                yield Phrasing(text, kind, language, family, label, name)
 
 
 def _expanded(line: str, long: list[str]) -> Iterator[str]:
