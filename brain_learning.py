@@ -94,10 +94,13 @@ def _train_hearing(workspace: Workspace, file: Path, table: dict[str, Any]) -> d
     from features.importing.opening import Stated
     from features.ledger import now_us
     from serving.commands.progress import phases
+    from serving.events.corrected_messages import corrected_messages
     from training.learning.messages import hearing
 
     with learning_context(workspace) as context, phases() as progress:
-        return hearing.train(context, hearing.read_own(file, Stated(**table)), now_us(), progress)
+        corrected = corrected_messages(context.ledger, context.release, now_us())
+        own = hearing.read_own(file, Stated(**table)).with_corrected(corrected.labels, corrected.only_counted)
+        return hearing.train(context, own, now_us(), progress)
 
 
 _FROM_MESSAGES = {"sentiment": _train_sentiment, "messages": _train_hearing}

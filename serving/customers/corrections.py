@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from decisioning.errors import Erased, NotFound, RequestError, RequestReused
+from decisioning.facts.signals import UNKNOWN_INTENT
 from decisioning.nearest import did_you_mean
 from features.ledger import Duplicate, Entry, Record
 from features.ledger.records import CORRECTION, OVERRIDE
@@ -57,9 +58,13 @@ async def record_correction(brain: Brain, correction: CorrectionIn, *, by: Doer)
     """Append what a person says of a message, unless it is a repeat.
 
     :raises NotFound: no such message of a customer is kept
+    :raises RequestError: the catalogue lists intents, and not this one
     :raises Erased: the customer was erased
     :raises RequestReused: the id was sent with other content
     """
+    intents = [intent.id for intent in brain.snapshot.release.catalogue.intents]
+    if correction.field == "intent" and correction.is_ is not None and intents:
+        _known("is", correction.is_, (*intents, UNKNOWN_INTENT))
     key = event_key(brain.ledger, correction.event_source, correction.event_id)
     body = {
         **correction.model_dump(by_alias=True, exclude={"note"}),
@@ -97,7 +102,7 @@ def _known(field: str, name: str, known: Any) -> None:
         raise RequestError(field, f"the catalogue has no such {_ABOUT[field]}{listed or did_you_mean(name, known)}")
 
 
-_ABOUT: Final = {"reason": "reason in `settings: override_reasons`", "instead": "action"}
+_ABOUT: Final = {"reason": "reason in `settings: override_reasons`", "instead": "action", "is": "intent"}
 
 
 def _given(**fields: Any) -> dict[str, Any]:

@@ -16,6 +16,20 @@ from tests.serving.workspaces import Client, Json, ask, offers, signal, small_wo
 FIELDS = """fields: [{name: author, dtype: enum, values: [customer, agent]}, {name: text, dtype: string},
       {name: wants_person, dtype: bool, tags: [request]}, {name: complaint, dtype: bool, tags: [request]},
       {name: needs_care, dtype: bool, tags: [request]}, {name: sentiment,"""
+EXAMPLES = {
+    "nl": [
+        f"{word} pakketje" for word in ["waar", "wanneer", "mijn", "ons", "dat", "dit", "welk", "geen", "elk", "zoek"]
+    ],
+    "en": [f"{word} parcel" for word in ["where", "when", "my", "our", "that", "this", "which", "no", "any", "find"]],
+}
+INTENTS = json.dumps(
+    {
+        "intents": [
+            {"id": "where-is-it", "title": {"nl": "Waar", "en": "Where"}, "issue": "service", "risk": "status"}
+            | {"examples": EXAMPLES}
+        ]
+    }
+)
 NOTE = "Mevrouw vindt het te duur"
 
 
@@ -27,6 +41,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         features.read_text().replace("fields: [{name: sentiment,", FIELDS).replace("max: 1, required: true", "max: 1")
     )
     features.write_text(fields)
+    (workspace.catalogue / "intents.yaml").write_text(INTENTS)
     rules.write_text(rules.read_text().replace("purposes:\n", f"purposes:\n{PURPOSE}", 1))
     releasing.release(workspace, "test")
     brain = Brain(workspace)
@@ -145,6 +160,8 @@ def test_what_is_wrong_with_an_override_is_named(client: Client, wrong: Json, st
         ({"is": "negative"}, 422, "is"),
         ({"field": "wish", "was": "no", "is": True}, 422, "was"),
         ({"field": "wish", "was": False, "is": 1}, 422, "is"),
+        ({"field": "intent", "was": None, "is": "no-such-intent"}, 422, "is"),
+        ({"field": "intent", "was": None, "is": "Two words"}, 422, "is"),
         ({"event_id": "m-nowhere"}, 404, "event_id"),
         ({"event_source": "/elsewhere"}, 404, "event_id"),
     ],

@@ -3,7 +3,7 @@
 `python -m training.learning.messages.hearing` fits the model that comes with the product and writes its files.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,14 +33,23 @@ _STEPS = 3
 
 @dataclass(frozen=True, slots=True)
 class OwnMessages:
-    """Different messages of a company with their labels; `left_out` of the file's `rows` lack one or are repeated."""
+    """Different messages of a company with their labels; `left_out` of the `rows` lack one or are repeated.
+
+    `corrected`: how many rows are messages that people corrected. `only_counted`: those that teach nothing.
+    """
 
     labels: dict[str, str]
     rows: int
+    corrected: int = 0
+    only_counted: int = 0
 
     @property
     def left_out(self) -> int:
         return self.rows - len(self.labels)
+
+    def with_corrected(self, labels: Mapping[str, str], only_counted: int) -> "OwnMessages":
+        """Return these messages and corrected ones (text -> label); what the file says of a message holds."""
+        return OwnMessages({**labels, **self.labels}, self.rows + len(labels), len(labels), only_counted)
 
     def digest(self) -> str:
         """Return `sha256:<hex>` over every text and label."""
@@ -79,7 +88,8 @@ def train(context: LearningContext, own: OwnMessages, now_us: int, progress: Pro
         promote(context, now_us, name=KIND, version=version)
     report(3, _STEPS, "learning to hear")
     details = {"data_hash": own.digest(), **({} if why is None else {"approval": why})}
-    about = {"release": context.release.hash, "rows": own.rows, "left_out": own.left_out, **held_out}
+    counts = {"rows": own.rows, "left_out": own.left_out, "corrected": own.corrected}
+    about = {"release": context.release.hash, **counts, "only_counted": own.only_counted, **held_out}
     return {**about, "model": f"{KIND}@{version}", "serves": why is None, "details": details}
 
 

@@ -1,0 +1,68 @@
+"""Corrected messages as labelled rows to train on: those whose text is kept, with consent that holds now."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+from decisioning.catalogue.release import Release
+from decisioning.errors import RequestError
+from features.ledger import Ledger
+from features.ledger.records import CORRECTION
+from features.messages.hearing.corrections import CorrectedField, FieldValue, label_of
+from features.signals.conversations import Message, message_of
+from features.signals.intake import Subject
+from serving.events.message_consents import KEEP_TEXT, consents_for
+
+_PAGE = 1_000
+_Corrections = dict[CorrectedField, FieldValue]
+
+
+@dataclass(slots=True)
+class CorrectedMessages:
+    """`labels`: text -> what it is an example of. `only_counted`: other messages that were corrected."""
+
+    labels: dict[str, str] = field(default_factory=dict)
+    only_counted: int = 0
+
+
+def corrected_messages(ledger: Ledger, release: Release, at_us: int) -> CorrectedMessages:
+    """Return what corrected messages teach; of several corrections of a field the latest counts."""
+    result = CorrectedMessages()
+    for key, corrections in _latest(ledger).items():
+        message = _message(ledger, key)
+        text = None if message is None else message.fields.get("text")
+        label = None if message is None or not text else label_of(message.fields, corrections)
+        if message is not None and label is not None and _may_be_kept(ledger, release, message, at_us):
+            result.labels[str(text)] = label
+        else:
+            result.only_counted += 1
+    return result
+
+
+def _latest(ledger: Ledger) -> Mapping[str, _Corrections]:
+    """Return the latest correction of each field of each message, by the key of its event."""
+    latest: dict[str, _Corrections] = {}
+    for body in _bodies(ledger):
+        latest.setdefault(str(body["event"]), {})[cast(CorrectedField, body["field"])] = cast(FieldValue, body["is"])
+    return latest
+
+
+def _bodies(ledger: Ledger) -> Iterator[Mapping[str, object]]:
+    after = 0
+    while records := ledger.scan([CORRECTION], after, _PAGE):
+        yield from (record.body for record in records if record.body is not None)
+        after = records[-1].seq
+
+
+def _message(ledger: Ledger, key: str) -> Message | None:
+    """Return the message of a key, None if it is not kept any more."""
+    try:
+        return message_of(ledger, key, "event_id")
+    except RequestError:
+        return None
+
+
+def _may_be_kept(ledger: Ledger, release: Release, message: Message, at_us: int) -> bool:
+    """Tell whether everybody behind a message lets its text be kept now."""
+    subject = Subject(message.stream, "customer_id", "")
+    return KEEP_TEXT in consents_for(ledger, release, subject, message.fields.get("channel_kind"), at_us).granted
