@@ -10,9 +10,8 @@ from decisioning.facts.schema import Tag, Value
 from decisioning.facts.signals import SignalField, SignalType
 from features.messages.conversation import trend
 from features.messages.hearing.channels import CHANNELS, channel_of
-from features.messages.hearing.model import HearingModel
 from features.messages.language import LANGUAGES, Language
-from features.messages.scoring import MessageScore, Trained, level, score
+from features.messages.scoring import MessageModels, MessageScore, level, score
 from features.messages.text import clean, stored
 from features.signals.event import validate
 
@@ -64,6 +63,12 @@ FIELDS: tuple[SignalField, ...] = (
     SignalField(
         name="data_request", dtype="enum", values=_DATA_REQUESTS, tags=_REQUEST, description="asks for their data"
     ),
+    SignalField(
+        name="intent", dtype="string", tags=_REQUEST, description="which intent of the catalogue it has, or `unknown`"
+    ),
+    SignalField(
+        name="intent_confidence", dtype="float", min=0, max=1, tags=_REQUEST, description="how sure the intent is"
+    ),
     _emotion("shouting", "bool", None, None, "written in capitals"),
     _emotion("capitals", "float", 0, 1, "share of capitals among its letters"),
     _emotion("punctuation", "int", 0, None, "runs of two or more ! and ?"),
@@ -108,6 +113,7 @@ _PATTERNS = {
         "must be a name of at most 64 letters, digits and .-_@:/",
     ),
 }
+_BUILT_IN = MessageModels()
 _DEFAULT_CONFIDENCE = 0.5
 """The confidence of an upstream score that states none."""
 
@@ -128,9 +134,7 @@ def message_fields(
     keep_text: bool,
     voice_allowed: bool = False,
     earlier: Sequence[float] = (),
-    trained: Trained | None = None,
-    models: Mapping[Language, str] | None = None,
-    hearing: HearingModel | None = None,
+    models: MessageModels = _BUILT_IN,
 ) -> dict[str, Value]:
     """Return the fields of an event (`FIELDS`) from the data of its CloudEvent, without unknown ones.
 
@@ -141,8 +145,7 @@ def message_fields(
     :param keep_text: retention is configured and the customer consents; else the text is dropped after scoring
     :param voice_allowed: the customer consented explicitly to scores of their voice or face
     :param earlier: `sentiment` of the customer's earlier messages in this conversation, oldest first
-    :param trained: by language, models that score in place of a lexicon; `models` has their names
-    :param hearing: the model that hears, by default the one that comes with the product
+    :param models: what scores it, by default what comes with the product
     :raises RequestError: names the field (`data.score.basis`), never its value
     """
     message, upstream = _parsed(data)
@@ -150,8 +153,8 @@ def message_fields(
     fields: dict[str, Value | None] = {**message, "author": author, "text": text if keep_text else None}
     _check_score(upstream, author, voice_allowed=voice_allowed)
     if author == "customer":
-        scored = None if text is None else _scored(str(text), message, trained, hearing)
-        result = _sentiment(upstream, scored, models or {})
+        scored = None if text is None else _scored(str(text), message, models)
+        result = _sentiment(upstream, scored, models.names)
         fields |= (
             _text_fields(str(text), message.get("language"), scored)
             | _sentiment_fields(result)
@@ -160,13 +163,10 @@ def message_fields(
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _scored(
-    text: str, message: Mapping[str, Value], trained: Trained | None, hearing: HearingModel | None
-) -> MessageScore:
+def _scored(text: str, message: Mapping[str, Value], models: MessageModels) -> MessageScore:
     stated = None if message.get("translated") else message.get("language")
     language = stated if stated in LANGUAGES else None
-    foreign = stated is not None and language is None
-    return score(text, language, foreign=foreign, trained=trained, hearing=hearing)
+    return score(text, language, foreign=stated is not None and language is None, models=models)
 
 
 def _text_fields(text: str, stated: Value | None, scored: MessageScore | None) -> dict[str, Value | None]:
@@ -184,6 +184,7 @@ def _text_fields(text: str, stated: Value | None, scored: MessageScore | None) -
         "perhaps_objection": "objection" in scored.perhaps,
         "objection": channel_of(clean(text)) if "objection" in heard else None,
         "data_request": max(asked, key=heard.__getitem__) if asked else None,
+        **(scored.intent.fields() if scored.intent else {}),
         "shouting": cues.shouting,
         "capitals": cues.capitals,
         "punctuation": cues.punctuation,

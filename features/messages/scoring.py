@@ -1,12 +1,16 @@
-"""Scores a text: its language, sentiment, cues and what is heard in it. The same text and models give the same."""
+"""Scores a text: its language, sentiment, cues, intent and what is heard in it.
+
+The same text and models give the same scores.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from features.messages import dutch, english
 from features.messages.cues import Cues, find_cues
 from features.messages.hearing.model import NOTHING, HearingModel, built_in
+from features.messages.intents.model import IntentModel, NamedIntent
 from features.messages.judgement import NO_JUDGEMENT, Judgement, from_lexicon
 from features.messages.language import Language, detect, detect_other
 from features.messages.text import MAX_WORDS, clean
@@ -31,7 +35,8 @@ class MessageScore:
     `language` is None if the text is recognised neither as Dutch nor as English; then only emoji are scored.
     `polarity` is from -1 to 1, `level` from -2 (very negative) to 2, `negative` (how negative it is) and `confidence`
     from 0 to 1. `heard`: what the customer asks for or needs (`hearing.model.KINDS`), with probabilities, and `perhaps`
-    what they may; nothing is heard in another language than the two. `foreign`: it is in another one for certain.
+    what they may. `intent`: None where no model names one. Nothing is heard or named in another language than the two.
+    `foreign`: it is in another one for certain.
     """
 
     language: Language | None
@@ -43,6 +48,24 @@ class MessageScore:
     heard: Mapping[str, float]
     perhaps: frozenset[str] = frozenset()
     foreign: bool = False
+    intent: NamedIntent | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageModels:
+    """The models that score messages in place of what comes with the product.
+
+    `names`: language -> name of the model in `trained`. `hearing`: None for the built-in one. `intents`: None if no
+    intent is named.
+    """
+
+    trained: Trained = field(default_factory=dict)
+    names: Mapping[Language, str] = field(default_factory=dict)
+    hearing: HearingModel | None = None
+    intents: IntentModel | None = None
+
+
+_BUILT_IN = MessageModels()
 
 
 def score(
@@ -50,21 +73,20 @@ def score(
     language: Language | None = None,
     *,
     foreign: bool = False,
-    trained: Trained | None = None,
-    hearing: HearingModel | None = None,
+    models: MessageModels = _BUILT_IN,
 ) -> MessageScore:
     """Return the scores of any text. `language` is the one that the sender states; None: it is detected.
 
     :param foreign: the sender states another language than the two
-    :param hearing: the model that hears, by default the one that comes with the product
+    :param models: what scores it, by default what comes with the product
     """
     cleaned = clean(text)
     spoken = None if foreign else language or detect(cleaned)
     cues = find_cues(cleaned)
-    model = (trained or {}).get(spoken) if spoken else None
+    model = models.trained.get(spoken) if spoken else None
     judged = model.judge(cleaned) if model else by_lexicon(cleaned, spoken, cues)
     foreign = foreign or (spoken is None and detect_other(cleaned) >= _SURE)
-    heard = NOTHING if foreign else (hearing or built_in()).hear(cleaned)
+    heard = NOTHING if foreign else (models.hearing or built_in()).hear(cleaned)
     return MessageScore(
         language=spoken,
         polarity=judged.polarity,
@@ -75,6 +97,7 @@ def score(
         heard=heard.surely,
         perhaps=heard.perhaps,
         foreign=foreign,
+        intent=models.intents.name(cleaned) if models.intents and not foreign else None,
     )
 
 

@@ -21,6 +21,7 @@ from decisioning.times import IMPLAUSIBLE, microseconds, parse_decision_time
 from features.deadlines import answering_within, check_time
 from features.ledger import Duplicate, Entry, PackedBody, now_us
 from features.ledger.people import calls
+from features.messages.intents.fitting import intent_model
 from features.profile.online import Profiles
 from features.profile.online import checked as checked_value
 from features.signals.intake import Intake
@@ -97,7 +98,8 @@ class Brain:
         signals = Signals(self.ledger, self._store, release, self._copies)
         intake = Intake(release, self.ledger.names)
         profiles = Profiles(self._store, release.schema)
-        return Snapshot(release, profiles, signals, intake, models, scorers, paused)
+        intents = intent_model(release.catalogue.intents)
+        return Snapshot(release, profiles, signals, intake, models, scorers, paused=paused, intents=intents)
 
     def _models(self, release: Release, lineup: Lineup) -> Models:
         """Load the models of a lineup over the release's candidates, which takes a moment.

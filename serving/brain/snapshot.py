@@ -1,14 +1,15 @@
 """What one request is decided with: a release, the models and stores over it, and what is paused."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Self
 
 from decisioning.catalogue.release import Release
 from features.messages.hearing.model import KIND as HEARING
 from features.messages.hearing.model import HearingModel
+from features.messages.intents.model import IntentModel
 from features.messages.language import LANGUAGES, Language
-from features.messages.scoring import Trained
+from features.messages.scoring import MessageModels, Trained
 from features.profile.online import Profiles
 from features.signals.intake import Intake
 from features.signals.store import Signals
@@ -53,7 +54,10 @@ def message_champions(registry: Registry) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What one request is decided with; a newer snapshot replaces it as a whole."""
+    """What one request is decided with; a newer snapshot replaces it as a whole.
+
+    `intents`: names the intents of messages; None if the release lists none.
+    """
 
     release: Release
     profiles: Profiles
@@ -62,6 +66,12 @@ class Snapshot:
     models: Models
     scorers: MessageScorers
     paused: frozenset[str]
+    intents: IntentModel | None
+
+    def message_models(self, fields: Container[str]) -> MessageModels:
+        """Return what scores a message whose type declares these fields."""
+        intents = self.intents if "intent" in fields else None
+        return MessageModels(self.scorers.trained, self.scorers.names, self.scorers.hearing, intents)
 
     @property
     def model(self) -> str:

@@ -167,9 +167,7 @@ def _scored(
         keep_text="text" in declared.field_names - unneeded and KEEP_TEXT in consents.granted,
         voice_allowed=VOICE in consents.granted,
         earlier=earlier,
-        trained=snapshot.scorers.trained,
-        models=snapshot.scorers.names,
-        hearing=snapshot.scorers.hearing,
+        models=snapshot.message_models(declared.field_names),
     )
     return {name: value for name, value in fields.items() if name not in unneeded}
 

@@ -12,7 +12,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from decisioning.errors import Refused
-from features.messages.scoring import score
+from features.messages.scoring import MessageModels, score
 from features.messages.trained import SentimentModel, terms
 from tests.examples import examples
 from training.fitting.intervals import ConfidenceInterval
@@ -161,7 +161,7 @@ def test_what_names_somebody_is_no_term(tmp_path):
 @given(st.text(st.characters(categories=None), max_size=200) | st.text("zorp ist!😡\u202e\0\ud800", max_size=300))
 @settings(max_examples=examples(50))
 def test_any_text_has_a_score(model, text):
-    scored = score(text, "en", trained={"en": model})
+    scored = score(text, "en", models=MessageModels(trained={"en": model}))
     assert -1 <= scored.polarity <= 1
     assert 0 <= scored.negative <= 1
     assert 0 < scored.confidence <= 1

@@ -27,9 +27,15 @@ class _Lexicon:
 
 def concepts_of(word: str) -> tuple[int, ...]:
     """Return the numbers of a lower-case word's concepts, from 1, or of the word that it is a mistyped form of."""
-    word, lexicon = word[:LONGEST_WORD], _lexicon()
-    numbers = lexicon.words.get(word) or _by_prefix(word, lexicon)
+    word, lexicon = word[:LONGEST_WORD], _lexicon(_FILE)
+    numbers = listed_concepts(word, _FILE)
     return numbers or (_meant(word, lexicon) if len(word) >= _SHORTEST_MISTYPED - 1 else ())
+
+
+def listed_concepts(word: str, file: Path) -> tuple[int, ...]:
+    """Return the numbers of a lower-case word's concepts, from 1, in a file with a line of words for each concept."""
+    lexicon = _lexicon(file)
+    return lexicon.words.get(word) or _by_prefix(word, lexicon)
 
 
 def _meant(word: str, lexicon: _Lexicon) -> tuple[int, ...]:
@@ -67,10 +73,10 @@ def _with_one_less(word: str) -> Iterator[str]:
 
 
 @cache
-def _lexicon() -> _Lexicon:
+def _lexicon(file: Path) -> _Lexicon:
     words: dict[str, tuple[int, ...]] = {}
     prefixes: dict[str, tuple[int, ...]] = {}
-    for number, line in enumerate(_FILE.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
         for entry in line.partition(": ")[2].split():
             listed = prefixes if entry.endswith("*") else words
             listed[entry.rstrip("*")] = tuple(dict.fromkeys((*listed.get(entry.rstrip("*"), ()), number)))
