@@ -14,9 +14,8 @@ from features.messages.hearing.grams import BUCKETS, GROUPS, features
 from features.messages.hearing.model import KINDS, HearingModel
 from features.messages.text import clean
 
-THRESHOLDS = {"objection": 0.55, "access": 0.6, "danger": 0.45, "bereavement": 0.45, "money": 0.45}
-"""The probability from which a kind is heard, where that is not `_THRESHOLD`: what is worse to miss is heard sooner,
-and what is acted upon at once is heard later."""
+THRESHOLDS = {"danger": 0.45, "money": 0.45}
+"""The probability from which a kind is heard, where that is not `_THRESHOLD`: what is worse to miss is heard sooner."""
 _THRESHOLD = 0.5
 _FOLDS = 3
 _FEWEST_FAMILIES = 3
