@@ -83,7 +83,9 @@ Source = Annotated[ConsentSource, BeforeValidator(_as_source, json_schema_input_
 class ConsentIn(_Body):
     """What a customer or a visitor states about a purpose: granted, refused, withdrawn or objected.
 
-    A withdrawal needs no more fields than a grant; channel null means all channels.
+    A withdrawal needs no more fields than a grant; channel null means all channels. `undoes`: the source (`message:ID`)
+    of an objection that was wrongly heard in a message; with status `granted`, the grant that held before it holds
+    again, for as long as it would have held. That is refused if something else was said since.
     """
 
     customer_id: SubjectId | None = None
@@ -95,6 +97,7 @@ class ConsentIn(_Body):
     notice_version: Annotated[str, Field(max_length=64)] = ""
     occurred_at: AwareDatetime | None = None
     expires_at: AwareDatetime | None = None
+    undoes: Annotated[str, Field(max_length=600, pattern=r"^message:.+$")] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -102,7 +105,9 @@ class ConsentIn(_Body):
         _plausible("expires_at", self.expires_at)
         if (self.customer_id is None) == (self.visitor_id is None):
             raise ValueError("customer_id: name either a customer_id or a visitor_id")
-        if self.status == "granted" and not self.notice_version:
+        if self.undoes is not None and (self.status != "granted" or self.notice_version or self.expires_at):
+            raise ValueError("undoes: write `status: granted`; the notice and the end are those of what held before")
+        if self.status == "granted" and not self.notice_version and self.undoes is None:
             raise ValueError("notice_version: a grant names the notice that the customer saw")
         return self
 

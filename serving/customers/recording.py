@@ -14,6 +14,7 @@ from serving.brain.runtime import Brain
 from serving.contract import ConsentIn, ProfilePatch, told_time
 from serving.customers import erasing
 from serving.customers.items import ItemResult
+from serving.customers.undoing import restored
 from serving.problems import ERASED, field_name
 
 MAX_LISTED = 200
@@ -28,6 +29,7 @@ async def record_consent(
     :param who: who says it, if they did it here by themselves; the record says so
     :raises OutOfScope: a program tells of a grant
     :raises RequestError: the release does not have the purpose or channel
+    :raises WrongState: it undoes what cannot be undone any more
     :raises Erased: the customer or visitor was erased
     """
     if by is not None and consent.status == "granted":
@@ -39,7 +41,8 @@ async def record_consent(
         raise RequestError("channel", f"no such channel; known are {', '.join(channels)}")
     stream = brain.subject_stream(consent.customer_id, consent.visitor_id)
     told_us = told_time(consent.occurred_at, "occurred_at")
-    body = {**consent.body(), **marked(by), **({} if who is None else {"who": who})}
+    stated = consent.body() if consent.undoes is None else restored(brain, consent, stream)
+    body = {**stated, **marked(by), **({} if who is None else {"who": who})}
     try:
         if consent.visitor_id is None:
             await brain.ledger.commit([Entry(stream, "consent", body, told_us)])

@@ -166,3 +166,39 @@ def test_after_an_objection_nothing_is_sold_on_its_channels(client: Client, text
     told = send(client, message(f"customer:{customer}", text)).get("objection")
     if told is not None and (None in told["channels"] or channel in told["channels"]):
         assert not sells(client, customer, channel)
+
+
+def undo(event: dict[str, Any], customer: str, channel: str | None) -> dict[str, Any]:
+    about = {"customer_id": customer, "purpose": "marketing", "channel": channel, "status": "granted"}
+    return {**about, "source": "agent", "undoes": f"message:{event['id']}"}
+
+
+@pytest.mark.promise("messages.objections")
+def test_undoing_an_objection_restores_the_grant_that_held_before(client: Client, customer: str) -> None:
+    event = message(f"customer:{customer}", STOP_ALL, ago(30))
+    send(client, event)
+    assert client("POST", "/v1/consents", undo(event, customer, None))[0] == 200
+    assert sells(client, customer, "web")
+    (word,) = (c for c in client("GET", f"/v1/customers/{customer}")[1]["consents"] if c["purpose"] == "marketing")
+    assert (word["status"], word["source"], word["notice_version"]) == ("granted", "agent", "2026-01")
+    assert word["expires_at"] is not None, "it ends when the earlier grant would have ended"
+    assert client("POST", "/v1/consents", undo(event, customer, None))[0] == 409
+    assert send(client, event)["status"] == "duplicate"
+    assert sells(client, customer, "web"), "the same event again objects no more"
+
+
+def test_what_was_said_since_and_what_never_was_is_not_undone(client: Client, customer: str) -> None:
+    event = message(f"customer:{customer}", STOP_MAIL, ago(30))
+    send(client, event)
+    assert client("POST", "/v1/consents", consent(customer, "marketing", "withdrawn", channel="email"))[0] == 200
+    status, answer = client("POST", "/v1/consents", undo(event, customer, "email"))
+    assert status == 409
+    assert "was not heard in that message" in answer["detail"]
+    early = message(f"customer:{customer}", STOP_ALL)
+    send(client, early)
+    assert "try again then" in client("POST", "/v1/consents", undo(early, customer, None))[1]["detail"]
+    silent = message("customer:silent", STOP_ALL, ago(30))
+    send(client, silent)
+    refused = client("POST", "/v1/consents", undo(silent, "silent", None))
+    assert refused[0] == 409
+    assert "no grant held before it" in refused[1]["detail"]
