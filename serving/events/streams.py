@@ -108,7 +108,7 @@ def _beat(cursor: Position) -> bytes:
 
 
 def _event(news: News, body: bytes, cursor: Position, names: Mapping[str, str]) -> bytes:
+    about = {"kind": news.kind, "source": news.source, "seq": news.seq, "channel": news.channel}
     topics = sorted(names[topic] for topic in news.topics if topic in names)
-    about = to_json({"source": news.source, "seq": news.seq, "topics": topics, "channel": news.channel})
-    head = b"id: %s\nevent: %s\n" % (cursor_text(cursor).encode(), news.kind.encode())
-    return b'%sdata: %s,"data":%s}\n\n' % (head, about[:-1], body)
+    whole = to_json({**about, "topics": topics})[:-1] + b',"data":%s}' % body
+    return b"id: %s\ndata: %s\n\n" % (cursor_text(cursor).encode(), whole)

@@ -49,7 +49,17 @@ _PAGE: Final[_Headers] = (
     ),
     (b"cache-control", b"no-store"),
 )
-"""Of the other pages, which have no script."""
+"""Of pages without a script."""
+_LIVE_PAGE: Final[_Headers] = (
+    *_ALWAYS,
+    (
+        b"content-security-policy",
+        b"default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self' data:; "
+        b"base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    ),
+    (b"cache-control", b"no-store"),
+)
+"""Of the other pages, with the one script of our own, a static file."""
 _FIRST: Final = "/"
 _HEADERS: Final = {"docs": _DOCS, "static": _DOCS, "sign-in": _PAGE, "sign-out": _PAGE, "me": _PAGE}
 """By the first segment of the path."""
@@ -116,7 +126,7 @@ def _answer_to(refusal: Refusal, scope: Scope) -> Response:
 def _more_headers(scope: Scope) -> _Headers:
     """Return what the answer to a request has beside its own headers."""
     known = _DOCS if scope["path"] == _FIRST else _HEADERS.get(scope["path"].partition("/")[2].partition("/")[0])
-    headers = known or (_PAGE if wants_page(scope) else _ANSWER)
+    headers = known or (_LIVE_PAGE if wants_page(scope) else _ANSWER)
     cookie = new_cookie(scope)
     return headers if cookie is None else (*headers, (b"set-cookie", cookie.encode()))
 

@@ -7,9 +7,9 @@ from fastapi import FastAPI, Request, Response
 from starlette.types import Scope
 
 from decisioning.errors import NotFound
-from serving.pages.templates import FOLDER, STYLE, render
+from serving.pages.templates import FOLDER, SCRIPT, STYLE, render
 
-_STYLES: Final = (STYLE,)
+_FILES: Final = {STYLE: "text/css", SCRIPT: "text/javascript"}
 HTML: Final = "text/html; charset=utf-8"
 
 
@@ -34,15 +34,15 @@ def wants_page(scope: Scope) -> bool:
 
 
 def style_routes(app: FastAPI) -> None:
-    """Add the styles of pages to the application."""
+    """Add the style and the script of pages to the application."""
 
     @app.get("/static/{name}", include_in_schema=False)
-    async def style(name: str) -> Response:
-        if name not in _STYLES:
+    async def file(name: str) -> Response:
+        if name not in _FILES:
             raise NotFound("name", "there is no such file")
-        return Response(_style(name), media_type="text/css")
+        return Response(_content(name), media_type=_FILES[name])
 
 
 @cache
-def _style(name: str) -> bytes:
+def _content(name: str) -> bytes:
     return (FOLDER / name).read_bytes()

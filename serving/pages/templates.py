@@ -16,6 +16,7 @@ from serving.pages import figures
 
 FOLDER: Final = Path(__file__).parent
 STYLE: Final = "pages.css"
+SCRIPT: Final = "live.js"
 
 
 @dataclass(frozen=True, slots=True)

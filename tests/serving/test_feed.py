@@ -79,8 +79,9 @@ class Screen:
         if not self.cursor:
             self.begins = int(lines["id"].rpartition(":")[2])
         self.cursor = lines["id"]
-        if lines["event"] == "told":
+        if "event" not in lines:
             about = json.loads(lines["data"])
+            assert about["kind"] == "told"
             assert set(about["topics"]) <= set(self.topics)
             self.seen.append(about["seq"])
 
