@@ -111,7 +111,7 @@ def _stream_routes(app: FastAPI, brain: Brain, watcher: Watcher, callers: Stream
         person = None if customer_id is None else brain.subject_stream(customer_id)
         return seats.answer(request, partial(watcher.listen, channel, person, last_event_id, _viewer(request)))
 
-    @app.get("/v1/live", responses=problems(403, 404, 422, 503))
+    @app.get("/v1/live", responses=problems(403, 422, 503))
     async def live(
         request: Request,
         topic: Annotated[list[str], Query(min_length=1, max_length=_MAX_TOPICS)],

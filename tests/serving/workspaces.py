@@ -95,7 +95,7 @@ async def _call(
     waiting = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> dict[str, Any]:
-        return waiting.pop() if waiting else {"type": "http.disconnect"}
+        return waiting.pop() if waiting else await asyncio.get_running_loop().create_future()  # nobody hangs up
 
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)

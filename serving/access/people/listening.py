@@ -32,8 +32,12 @@ class ListeningSessions:
                 del self._held[held]
 
     def may_listen(self, signed_in: SignedIn) -> bool:
-        """Tell whether a session had not ended when that was asked last, and its person had the same rights."""
-        return (signed_in.session.id, signed_in.caller) not in self._ended
+        """Tell whether a session had not ended when that was asked last, and its person had the same rights.
+
+        A rotation of the secret that signs cookies ends it, too.
+        """
+        held = signed_in.session.id, signed_in.caller
+        return held not in self._ended and self._sessions.is_signed(signed_in.cookie)
 
     def refresh(self) -> None:
         """Ask the database about all sessions that hold streams open."""
