@@ -336,6 +336,31 @@ class HandoverStepIn(_Body):
         return self
 
 
+class AppointmentIn(_Body):
+    """A slot of a calendar at which the customer is called back. `asked_for`: the customer chose this very time."""
+
+    calendar: Name
+    starts_at: AwareDatetime
+    asked_for: bool = False
+
+    @model_validator(mode="after")
+    def _times(self) -> Self:
+        _plausible("starts_at", self.starts_at)
+        return self
+
+
+class CallTriedIn(_Body):
+    """A call that the customer did not answer. `agent_id`: who called, and owns the ticket after the last try."""
+
+    agent_id: SubjectId
+    again_at: AwareDatetime | None = None
+
+    @model_validator(mode="after")
+    def _times(self) -> Self:
+        _plausible("again_at", self.again_at)
+        return self
+
+
 class ApprovalIn(_Body):
     """`hash`: what is approved, as the refusal of a release, a promotion or the end of a pause names it."""
 

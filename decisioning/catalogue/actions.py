@@ -17,6 +17,7 @@ from decisioning.facts.forms import Issue
 from decisioning.facts.schema import Description, FeatureName, Id, Locale, Strict
 from decisioning.facts.signals import SignalSettings
 from decisioning.facts.standing import CountsOn
+from decisioning.periods import local_time
 from decisioning.spec import one_as_tuple
 from decisioning.times import days_us, microseconds, parse_moment
 
@@ -177,6 +178,14 @@ class QuietHours(Strict):
 
     from_: Clock = Field(alias="from")
     to: Clock
+
+    def hold_at(self, zone: str | None, at_us: int) -> bool | None:
+        """Tell whether it is quiet time in a zone; None if there is no such zone."""
+        local = local_time(zone, at_us)
+        if local is None:
+            return None
+        at = local.time()
+        return self.from_ <= at < self.to if self.from_ <= self.to else at >= self.from_ or at < self.to
 
 
 class Channel(ExplorationSettings):

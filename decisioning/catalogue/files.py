@@ -7,6 +7,7 @@ from functools import cached_property
 from itertools import islice
 
 from decisioning.catalogue.actions import Action, Basis, Channel, Purpose, Settings
+from decisioning.catalogue.calendars import Calendar
 from decisioning.catalogue.check.everything import Environment, check
 from decisioning.catalogue.check.shape import Draft, build_draft
 from decisioning.catalogue.countries import CountryRules, with_country_rules
@@ -37,6 +38,7 @@ class Catalogue(Strict):
     channels: tuple[Channel, ...] = ()
     actions: tuple[Action, ...] = ()
     intents: tuple[Intent, ...] = ()
+    calendars: tuple[Calendar, ...] = ()
     policies: tuple[Policy, ...] = ()
     protections: tuple[Protection, ...] = ()
     caps: tuple[Cap, ...] = ()
@@ -124,6 +126,7 @@ def _catalogue_of(draft: Draft) -> Catalogue:
         channels=tuple(item.spec for item in draft.channels),
         actions=tuple(item.spec for item in draft.actions),
         intents=tuple(item.spec for item in draft.intents),
+        calendars=tuple(item.spec for item in draft.calendars),
         policies=tuple(item.spec for item in draft.policies),
         protections=tuple(item.spec for item in draft.protections),
         caps=tuple(item.spec for item in draft.caps),

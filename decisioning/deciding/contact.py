@@ -1,7 +1,6 @@
 """How often and when: caps, quiet hours and suppression, over the standings of a person and of their account."""
 
 from collections.abc import Iterator, Sequence
-from datetime import time
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,6 @@ from decisioning.catalogue.view import Mask, View
 from decisioning.deciding.arbitration import Limits
 from decisioning.deciding.case import standing_for
 from decisioning.facts.forms import Known
-from decisioning.periods import local_time
 from decisioning.times import days_us
 
 
@@ -69,11 +67,4 @@ def _left(before: SlateLimits, known: Known, zone: str | None, now_us: int) -> N
 
 def quiet(hours: QuietHours | None, zone: str | None, now_us: int) -> bool | None:
     """Tell whether it is quiet time where the customer is; None if the zone is unknown."""
-    if hours is None:
-        return False
-    local = local_time(zone, now_us)
-    return None if local is None else _within(hours.from_, hours.to, local.time())
-
-
-def _within(start: time, end: time, at: time) -> bool:
-    return start <= at < end if start <= end else at >= start or at < end
+    return False if hours is None else hours.hold_at(zone, now_us)

@@ -42,3 +42,31 @@ class Handovers(Answer):
 
     handovers: list[HandoverAnswer]
     next: str | None
+
+
+class FreeSlot(Answer):
+    """A slot that may be taken, and how many still may."""
+
+    starts_at: Moment
+    left: int
+
+
+class FreeSlots(Answer):
+    """Slots of a calendar, each of so many minutes, in order of time."""
+
+    calendar: str
+    minutes: int
+    slots: list[FreeSlot]
+
+
+class CallTried(HandoverAnswer):
+    """A handover after a call that was not answered; `rebook`: it was the last, and the customer is to be written."""
+
+    tries: int
+    rebook: bool
+
+
+class CallBacks(Answer):
+    """Call-backs that no agent has taken."""
+
+    call_backs: list[HandoverAnswer]

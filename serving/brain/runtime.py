@@ -19,8 +19,8 @@ from decisioning.records.audiences import Audience, answer_for
 from decisioning.review.hints import hints
 from decisioning.times import IMPLAUSIBLE, microseconds, parse_decision_time
 from features.deadlines import answering_within, check_time
+from features.handovers import calls
 from features.ledger import Duplicate, Entry, PackedBody, now_us
-from features.ledger.people import calls
 from features.messages.intents.fitting import intent_model
 from features.profile.online import Profiles
 from features.profile.online import checked as checked_value

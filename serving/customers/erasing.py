@@ -7,6 +7,7 @@ from typing import Final
 from decisioning.errors import Erased, Unavailable
 from decisioning.times import TOLERANCE_US
 from features.decisions.log import LOG, DecisionLog
+from features.handovers.slots import all_released
 from features.ledger import Entry, SubjectKind, now_us
 from features.ledger.erasing import ListedErasure
 from features.signals.purging import erased_since
@@ -29,10 +30,17 @@ async def erase(brain: Brain, kind: SubjectKind, subject_id: str) -> tuple[str, 
     erasure. What takes longer than a request may goes on after the answer, and what may be left in files is on the
     ledger's list of erasures, for `tend` to remove.
     """
-    erased = await brain.pools.consents.run(brain.ledger.bar, brain.ledger.stream_of(kind, subject_id))
+    erased = await brain.pools.consents.run(_bar, brain, brain.ledger.stream_of(kind, subject_id))
     with suppress(Unavailable):  # it takes longer, or waits behind others: `tend` finds it on the list
         await brain.pools.erasures.run(_remove, brain, erased)
     return erased
+
+
+def _bar(brain: Brain, stream: str) -> tuple[str, ...]:
+    """Give back what the subject's handovers hold, then commit the tombstones."""
+    if entries := all_released(brain.ledger, stream):
+        brain.ledger.append(entries)
+    return brain.ledger.bar(stream)
 
 
 def _remove(brain: Brain, erased: Sequence[str]) -> None:

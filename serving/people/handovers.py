@@ -20,9 +20,10 @@ from decisioning.facts.standing_rules import NO_PAST
 from decisioning.routing.opening import Opening, step_body
 from decisioning.routing.work import AgentWork, HeldHandover
 from decisioning.times import iso, microseconds
+from features.handovers.calls import conversation_key
+from features.handovers.slots import agent_stream, slot_released
 from features.ledger import Duplicate, Entry, Fold, Ledger
 from features.ledger.links import visitors_now, with_identities
-from features.ledger.people.calls import conversation_key
 from features.ledger.tables import HANDOVERS
 from serving.access.callers import Caller
 from serving.brain.runtime import ATTEMPTS, Brain
@@ -31,6 +32,8 @@ from serving.problems import ERASED
 
 Json = dict[str, Any]
 MAX_LISTED: Final = 200
+ENDS_APPOINTMENT: Final = frozenset(("call_back", "ticket", "resolved", "cancelled"))
+"""States in which a handover no longer has the slot that it had."""
 _BY_ID: Final = select(HANDOVERS).where(HANDOVERS.c.id == bindparam("id"))
 _SHOWN: Final = (
     *("customer_id", "visitor_id", "reason", "kind", "skill", "issue", "language", "channel"),
@@ -101,11 +104,6 @@ def _standing(brain: Brain, customer_id: str | None, visitor_id: str | None) -> 
 
 def _guards(standing: Standing) -> dict[str, int]:
     return {other.stream: other.version for other in standing.visitors or standing.elsewhere}
-
-
-def agent_stream(ledger: Ledger, agent_id: str) -> str:
-    """Return the stream of an agent."""
-    return ledger.names.stream_of("agent", agent_id)
 
 
 def row_of(brain: Brain, handover_id: str) -> Any:
@@ -183,6 +181,8 @@ def _append_step(brain: Brain, row: Any, step: HandoverStepIn, by: str) -> None:
     key = f"handover:{handover.id}#{body['step']}"
     entries = [Entry(row.stream, "handover", body, None, standing.version, key)]
     entries += assignments(brain, handover, from_json(row.body), step.state, agent)
+    if step.state in ENDS_APPOINTMENT:
+        entries += slot_released(brain.ledger, handover)
     brain.ledger.append(entries)
 
 

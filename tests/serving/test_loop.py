@@ -73,6 +73,7 @@ def on_loop(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return called
 
 
+NONE = f"h-{'0' * 32}"
 HANDOVER = {
     "request_id": "h-loop",
     "customer_id": "c-loop",
@@ -120,10 +121,14 @@ def requests(client: Client) -> dict[str, list[tuple[str, str, Any]]]:
         "POST /v1/signals": [("POST", "/v1/signals", body) for body in (message, [message] * 100)],
         "POST /v1/handovers": [("POST", "/v1/handovers", HANDOVER)],
         "GET /v1/handovers": [("GET", "/v1/handovers", None)],
-        "GET /v1/handovers/{handover_id}": [("GET", f"/v1/handovers/h-{'0' * 32}", None)],
-        "POST /v1/handovers/{handover_id}/steps": [
-            ("POST", f"/v1/handovers/h-{'0' * 32}/steps", {"state": "resolved"})
+        "GET /v1/handovers/{handover_id}": [("GET", f"/v1/handovers/{NONE}", None)],
+        "POST /v1/handovers/{handover_id}/steps": [("POST", f"/v1/handovers/{NONE}/steps", {"state": "resolved"})],
+        "GET /v1/call-backs/slots": [("GET", f"/v1/call-backs/slots?handover_id={NONE}&calendar=x", None)],
+        "POST /v1/handovers/{handover_id}/appointment": [
+            ("POST", f"/v1/handovers/{NONE}/appointment", {"calendar": "x", "starts_at": "2026-12-01T14:30:00+01:00"})
         ],
+        "POST /v1/handovers/{handover_id}/tries": [("POST", f"/v1/handovers/{NONE}/tries", {"agent_id": "a-1"})],
+        "GET /v1/call-backs/without-agent": [("GET", "/v1/call-backs/without-agent", None)],
         "GET /v1/moments/stream": [],  # its own test below
         "GET /v1/live": [],
         "GET /v1/moments/dead": [("GET", "/v1/moments/dead", None)],

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from decisioning.catalogue.actions import Action, Basis, Channel, Purpose, Settings
+from decisioning.catalogue.calendars import Calendar
 from decisioning.catalogue.check.words import hint, shape_problems
 from decisioning.catalogue.countries import CountryRules
 from decisioning.catalogue.intents import Intent
@@ -27,6 +28,7 @@ SECTIONS: Mapping[str, tuple[str, type[Strict]]] = {
     "channels": ("channel", Channel),
     "actions": ("action", Action),
     "intents": ("intent", Intent),
+    "calendars": ("calendar", Calendar),
     "policies": ("policy", Policy),
     "protections": ("protection", Protection),
     "caps": ("cap", Cap),
@@ -69,6 +71,7 @@ class Draft:
     channels: tuple[Item[Channel], ...]
     actions: tuple[Item[Action], ...]
     intents: tuple[Item[Intent], ...]
+    calendars: tuple[Item[Calendar], ...]
     policies: tuple[Item[Policy], ...]
     protections: tuple[Item[Protection], ...]
     caps: tuple[Item[Cap], ...]

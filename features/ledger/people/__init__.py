@@ -1,1 +1,1 @@
-"""Handovers in the ledger: their rows, and those that decisions open."""
+"""The rows of handovers, which the plan of a transaction keeps."""

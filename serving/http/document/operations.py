@@ -10,8 +10,10 @@ from serving.answers.held import Export
 from serving.contract import (
     AccountPatch,
     AnswerIn,
+    AppointmentIn,
     ApprovalIn,
     Ask,
+    CallTriedIn,
     CodeIn,
     ConsentIn,
     CorrectionIn,
@@ -310,6 +312,28 @@ OPERATIONS: Final = {
             "an agent takes it": {"state": "accepted", "agent_id": "agent-7"},
             "it is resolved": {"state": "resolved"},
         },
+    ),
+    "GET /v1/call-backs/slots": Operation(
+        "Handovers", "list_slots", "List the slots that a customer may take", people.FreeSlots
+    ),
+    "POST /v1/handovers/{handover_id}/appointment": Operation(
+        "Handovers",
+        "book_call_back",
+        "Book the slot of a call-back",
+        people.HandoverAnswer,
+        AppointmentIn,
+        examples={"a slot": {"calendar": "phone-desk", "starts_at": "2026-12-01T14:30:00+01:00"}},
+    ),
+    "POST /v1/handovers/{handover_id}/tries": Operation(
+        "Handovers",
+        "record_missed_call",
+        "Record a call that the customer did not answer",
+        people.CallTried,
+        CallTriedIn,
+        examples={"nobody answered": {"agent_id": "agent-7"}},
+    ),
+    "GET /v1/call-backs/without-agent": Operation(
+        "Handovers", "list_call_backs_without_agent", "List call-backs that no agent has taken", people.CallBacks
     ),
     "GET /v1/actions": Operation("Catalogue", "list_actions", "List the actions that may be named", operating.Actions),
     "GET /v1/channels": Operation(

@@ -7,23 +7,23 @@ from fastapi import FastAPI, Path, Query, Request, Response
 
 from serving.access.callers import caller_of
 from serving.brain.runtime import Brain
-from serving.contract import HandoverIn, HandoverStepIn, parse
+from serving.contract import AppointmentIn, CallTriedIn, HandoverIn, HandoverStepIn, parse
 from serving.http.looking import Look
 from serving.http.replies import json_reply, problems, read_body
-from serving.people import handovers
+from serving.people import call_backs, handovers
 
 HandoverPath = Annotated[str, Path(max_length=64, pattern=r"^h-[0-9a-f]{32}$")]
 
 
 def handover_routes(app: FastAPI, brain: Brain) -> None:
     """Add the routes to the application."""
+    _call_back_routes(app, brain)
 
     @app.post("/v1/handovers", responses=problems(409, 410, 413, 422, 503))
     async def open_handover(request: Request) -> Response:
         """Hand a conversation to a person. At most one handover of a conversation is open."""
-        asked, caller = parse(HandoverIn, await read_body(request)), caller_of(request.scope)
-        by = "unknown" if caller is None else caller.who
-        return json_reply(await brain.pools.short.run(handovers.open_handover, brain, asked, by))
+        asked = parse(HandoverIn, await read_body(request))
+        return json_reply(await brain.pools.short.run(handovers.open_handover, brain, asked, _by(request)))
 
     @app.get("/v1/handovers", responses=problems(422, 503))
     async def listed(
@@ -43,3 +43,36 @@ def handover_routes(app: FastAPI, brain: Brain) -> None:
         """Offer, accept, give back, transfer, resolve or cancel a handover, or make it a call-back or a ticket."""
         asked, caller = parse(HandoverStepIn, await read_body(request)), caller_of(request.scope)
         return json_reply(await brain.pools.short.run(handovers.take_step, brain, handover_id, asked, caller))
+
+
+def _call_back_routes(app: FastAPI, brain: Brain) -> None:
+    @app.get("/v1/call-backs/slots", responses=problems(404, 422, 503))
+    async def slots(
+        handover_id: Annotated[str, Query(max_length=64)], calendar: Annotated[str, Query(max_length=64)]
+    ) -> Response:
+        """List the slots of a calendar that the customer of a handover may take."""
+        return json_reply(await brain.pools.long.run(call_backs.free_slots, brain, handover_id, calendar))
+
+    @app.post("/v1/handovers/{handover_id}/appointment", responses=problems(404, 409, 422, 503))
+    async def book(handover_id: HandoverPath, request: Request) -> Response:
+        """Book the slot at which the customer is called back, in place of the one before."""
+        asked = parse(AppointmentIn, await read_body(request))
+        work = partial(call_backs.book, brain, handover_id, asked, _by(request))
+        return json_reply(await brain.pools.short.run(work))
+
+    @app.post("/v1/handovers/{handover_id}/tries", responses=problems(404, 409, 422, 503))
+    async def tried(handover_id: HandoverPath, request: Request) -> Response:
+        """Record a call that was not answered. After the last try it is a ticket, and `rebook` says to write."""
+        missed = parse(CallTriedIn, await read_body(request))
+        work = partial(call_backs.tried, brain, handover_id, missed, _by(request))
+        return json_reply(await brain.pools.short.run(work))
+
+    @app.get("/v1/call-backs/without-agent", responses=problems(503))
+    async def without_agent() -> Response:
+        """List call-backs that are due in five minutes, or were, and that no agent has taken."""
+        return json_reply(await brain.pools.long.run(call_backs.without_agent, brain))
+
+
+def _by(request: Request) -> str:
+    caller = caller_of(request.scope)
+    return "unknown" if caller is None else caller.who

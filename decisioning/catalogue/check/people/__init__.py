@@ -1,0 +1,1 @@
+"""Checks of what the company says about its people: calendars."""
