@@ -82,23 +82,29 @@ def _context(
 def _train_sentiment(workspace: Workspace, file: Path, table: dict[str, Any]) -> dict[str, Any]:
     from features.importing.opening import Stated
     from features.ledger import now_us
+    from features.messages.hearing.corrections import mood_of
     from serving.commands.progress import phases
+    from serving.events.corrected_messages import corrected_messages
     from training.learning import sentiment
     from training.rows import message_data
 
     with learning_context(workspace) as context, phases() as progress:
-        return sentiment.train(context, message_data.read_messages(file, Stated(**table)), now_us(), progress)
+        corrected = corrected_messages(context.ledger, context.release, now_us(), mood_of)
+        messages = message_data.read_messages(file, Stated(**table))
+        data = messages.with_corrected(corrected.by_language(), corrected.only_counted)
+        return sentiment.train(context, data, now_us(), progress)
 
 
 def _train_hearing(workspace: Workspace, file: Path, table: dict[str, Any]) -> dict[str, Any]:
     from features.importing.opening import Stated
     from features.ledger import now_us
+    from features.messages.hearing.corrections import label_of
     from serving.commands.progress import phases
     from serving.events.corrected_messages import corrected_messages
     from training.learning.messages import hearing
 
     with learning_context(workspace) as context, phases() as progress:
-        corrected = corrected_messages(context.ledger, context.release, now_us())
+        corrected = corrected_messages(context.ledger, context.release, now_us(), label_of)
         own = hearing.read_own(file, Stated(**table)).with_corrected(corrected.labels, corrected.only_counted)
         return hearing.train(context, own, now_us(), progress)
 

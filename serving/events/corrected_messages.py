@@ -1,20 +1,24 @@
 """Corrected messages as labelled rows to train on: those whose text is kept, with consent that holds now."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 from decisioning.catalogue.release import Release
 from decisioning.errors import RequestError
 from features.ledger import Ledger
 from features.ledger.records import CORRECTION
-from features.messages.hearing.corrections import CorrectedField, FieldValue, label_of
+from features.messages.hearing.corrections import CorrectedField, FieldValue
+from features.messages.language import Language, detect
+from features.messages.text import clean
 from features.signals.conversations import Message, message_of
 from features.signals.intake import Subject
 from serving.events.message_consents import KEEP_TEXT, consents_for
 
 _PAGE = 1_000
 _Corrections = dict[CorrectedField, FieldValue]
+LabelOf = Callable[[Mapping[str, Any], Mapping[CorrectedField, FieldValue]], str | None]
+"""Returns what a message teaches, from its recorded fields and its corrections; None for nothing."""
 
 
 @dataclass(slots=True)
@@ -24,8 +28,15 @@ class CorrectedMessages:
     labels: dict[str, str] = field(default_factory=dict)
     only_counted: int = 0
 
+    def by_language(self) -> dict[Language | None, dict[str, str]]:
+        """Return the labels of the texts of each language, None for those of which it cannot be told."""
+        parts: dict[Language | None, dict[str, str]] = {}
+        for text, label in self.labels.items():
+            parts.setdefault(detect(clean(text)), {})[text] = label
+        return parts
 
-def corrected_messages(ledger: Ledger, release: Release, at_us: int) -> CorrectedMessages:
+
+def corrected_messages(ledger: Ledger, release: Release, at_us: int, label_of: LabelOf) -> CorrectedMessages:
     """Return what corrected messages teach; of several corrections of a field the latest counts."""
     result = CorrectedMessages()
     for key, corrections in _latest(ledger).items():

@@ -9,12 +9,14 @@ from click.testing import CliRunner
 
 import brain
 from features.ledger import now_us
+from features.messages.hearing.corrections import label_of, mood_of
 from serving.brain import releasing
 from serving.brain.runtime import Brain
-from serving.events.corrected_messages import CorrectedMessages, corrected_messages
+from serving.events.corrected_messages import CorrectedMessages, LabelOf, corrected_messages
 from tests.serving.test_message_consents import PURPOSE
 from tests.serving.workspaces import Client, consent, signal, small_workspace
 from training.learning.messages import hearing
+from training.rows.message_data import read_messages
 
 FIELDS = """fields: [{name: text, dtype: string}, {name: complaint, dtype: bool, tags: [request]},
       {name: wants_person, dtype: bool, tags: [request]}, {name: needs_care, dtype: bool, tags: [request]},
@@ -48,8 +50,8 @@ def correct(client: Client, customer: str, field: str, was: Any, is_: Any) -> No
     assert client("POST", "/v1/corrections", body)[0] == 200
 
 
-def lessons(client: Client) -> CorrectedMessages:
-    return corrected_messages(client.brain.ledger, client.brain.snapshot.release, now_us())
+def lessons(client: Client, label_of: LabelOf = label_of) -> CorrectedMessages:
+    return corrected_messages(client.brain.ledger, client.brain.snapshot.release, now_us(), label_of)
 
 
 @pytest.mark.promise("corrections.teach")
@@ -66,6 +68,7 @@ def test_what_a_corrected_message_teaches(client: Client) -> None:
         "How are you today": "access",
     }
     assert lessons(client).only_counted == 0
+    assert lessons(client, mood_of) == CorrectedMessages({}, 3)
 
 
 @pytest.mark.promise("corrections.teach")
@@ -82,6 +85,8 @@ def test_what_may_not_be_kept_or_is_not_heard_is_only_counted(client: Client) ->
     client("POST", "/v1/consents", {**consent("withdrawn", "message-text"), "status": "withdrawn"})
     client("PATCH", "/v1/customers/restricted", {"restricted": True})
     assert lessons(client) == CorrectedMessages({}, 5)
+    moods = lessons(client, mood_of)
+    assert moods.by_language() == {"en": {"Great, that is what I needed": "negative"}}
     client("DELETE", "/v1/customers/dropped")
     assert lessons(client) == CorrectedMessages({}, 4), "an erased correction is not even counted"
 
@@ -90,6 +95,19 @@ def test_a_file_of_messages_holds_beside_corrected_ones() -> None:
     own = hearing.OwnMessages({TEXT: "ordinary"}, 3).with_corrected({TEXT: "wish", "More": "complaint"}, 4)
     assert own.labels == {TEXT: "ordinary", "More": "complaint"}
     assert (own.rows, own.left_out, own.corrected, own.only_counted) == (5, 3, 2, 4)
+
+
+def test_corrected_moods_join_the_messages_of_their_language(tmp_path: Any) -> None:
+    file = tmp_path / "messages.jsonl"
+    rows = [{"text": f"bad {n}", "label": "negative", "language": "en"} for n in range(50)]
+    rows += [{"text": f"fine {n}", "label": "neutral", "language": "en"} for n in range(50)]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    corrected = {"en": {"bad 0": "positive", "great": "positive"}, "nl": {"mooi": "positive"}, None: {"?": "neutral"}}
+    data = read_messages(file).with_corrected(corrected, 1)  # type: ignore[arg-type]
+    (part,) = data.languages
+    labels = dict(zip(part.texts, (part.classes[code] for code in part.codes), strict=True))
+    assert (labels["bad 0"], labels["great"], len(labels)) == ("negative", "positive", 101), "what the file says holds"
+    assert (data.corrected, data.only_counted, data.left_out) == (1, 4, 0)
 
 
 @pytest.mark.long

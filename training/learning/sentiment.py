@@ -114,7 +114,8 @@ def train(context: LearningContext, data: MessageFile, now_us: int, progress: Pr
 
     models = [_train(context, part, now_us, on_step) for part in data.languages]
     counts = {"rows": data.rows, "left_out": data.left_out, "read": data.read}
-    return {"release": context.release.hash, **counts, "models": models}
+    corrected = {"corrected": data.corrected, "only_counted": data.only_counted}
+    return {"release": context.release.hash, **counts, **corrected, "models": models}
 
 
 def _train(context: LearningContext, data: LabelledMessages, now_us: int, on_step: Callable[[], None]) -> Result:

@@ -1,7 +1,7 @@
 """Reads a company's own labelled messages from a file with columns `text`, `label` and, optionally, `language`."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -43,6 +43,11 @@ class LabelledMessages:
         """Whether each message is negative, (n,)."""
         return np.asarray(self.codes == self.classes.index(NEGATIVE))
 
+    def with_labels(self, labels: Mapping[str, str]) -> "LabelledMessages":
+        """Return these messages and others (text -> class); these hold."""
+        own = {text: self.classes[code] for text, code in zip(self.texts, self.codes.tolist(), strict=True)}
+        return _coded({**own, **{text: labels[text] for text in labels if text not in own}}, self.language)
+
     def digest(self) -> str:
         """Return `sha256:<hex>` over every text and class; identifies the data that a model was fitted to."""
         return content_id(
@@ -55,13 +60,26 @@ class LabelledMessages:
 class MessageFile:
     """The messages of a file by language; `left_out` of its `rows` lack a text or label, or repeat a message.
 
-    `read`: how the file was read.
+    `read`: how the file was read. `corrected`: messages beside the file's that people corrected. `only_counted`: those
+    that teach nothing.
     """
 
     languages: tuple[LabelledMessages, ...]
     rows: int
     left_out: int
     read: str
+    corrected: int = 0
+    only_counted: int = 0
+
+    def with_corrected(self, labels: Mapping[Language | None, Mapping[str, str]], only_counted: int) -> "MessageFile":
+        """Return these messages and corrected ones (language -> text -> label) of the same languages.
+
+        What the file says of a message holds.
+        """
+        languages = tuple(part.with_labels(labels.get(part.language, {})) for part in self.languages)
+        corrected = sum(map(len, languages)) - sum(map(len, self.languages))
+        others = sum(map(len, labels.values())) - corrected
+        return replace(self, languages=languages, corrected=corrected, only_counted=only_counted + others)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,8 +159,13 @@ def _labelled(file: str, language: Language | None, labels: Mapping[str, str]) -
             f"{file}: too little to learn from: {len(kinds)} different messages in {language} with a label, {negative} "
             f"of them negative, and {FEWEST} of both kinds are needed"
         )
-    classes = tuple(c for c in CLASSES if c in kinds)
-    return LabelledMessages(texts, np.array([classes.index(kind) for kind in kinds], dtype=np.int64), classes, language)
+    return _coded(labels, language)
+
+
+def _coded(labels: Mapping[str, str], language: Language) -> LabelledMessages:
+    classes = tuple(c for c in CLASSES if c in labels.values())
+    codes = np.array([classes.index(kind) for kind in labels.values()], dtype=np.int64)
+    return LabelledMessages(tuple(labels), codes, classes, language)
 
 
 def _detect_language(texts: Sequence[str]) -> Language:

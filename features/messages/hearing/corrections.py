@@ -45,6 +45,12 @@ def misfit(field: CorrectedField, value: object) -> str:
     return f"expected one of {', '.join(one if isinstance(one, str) else json.dumps(one) for one in allowed)}"
 
 
+def mood_of(event: Mapping[str, Any], corrections: Mapping[CorrectedField, FieldValue]) -> str | None:
+    """Return the sentiment that a message was corrected to, None if it was not; of the same arguments as `label_of`."""
+    mood = corrections.get("sentiment")
+    return mood if isinstance(mood, str) else None
+
+
 def label_of(event: Mapping[str, Any], corrections: Mapping[CorrectedField, FieldValue]) -> str | None:
     """Return the one kind that a corrected message is an example of, `ORDINARY` for none.
 
