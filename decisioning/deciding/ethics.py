@@ -26,7 +26,8 @@ from decisioning.rules import History
 class Mood:
     """What the emotion layer asks for: no sales, help that was held back, a tone, or a person who takes over.
 
-    `handover`: the reason given to that person. `call`: the rule that says so, with the terms of the handover.
+    `handover`: the reason given to that person. `call`: the rule that says so, with the terms of the handover. `upset`:
+    a rule that reads emotion silences sales, so whoever helps should be ready for it.
     """
 
     silence_sales: bool = False
@@ -34,6 +35,7 @@ class Mood:
     tone: str | None = None
     handover: str | None = None
     call: EmotionRule | None = None
+    upset: bool = False
 
 
 def withdrawn_by_request(
@@ -90,7 +92,8 @@ def mood(
     A decision that was opened by a moment which reads emotion or a request sells nothing, whatever the rules say.
     """
     facts = readable(release, facts, permissions.get(EMOTION))
-    rules = [rule for rule, when in release.emotion if when.truth(facts, history) is True]
+    true = [(rule, when) for rule, when in release.emotion if when.truth(facts, history) is True]
+    rules = [rule for rule, _ in true]
     call = min((r for r in rules if r.handover), key=lambda rule: not rule.first, default=None)
     return Mood(
         silence_sales=any(r.silence_sales for r in rules) or moment in release.emotion_moments,
@@ -98,6 +101,7 @@ def mood(
         tone=next((r.tone for r in rules if r.tone), None),
         handover=call.handover if call else None,
         call=call,
+        upset=any(r.silence_sales and not release.emotion_features.isdisjoint(when.reads) for r, when in true),
     )
 
 

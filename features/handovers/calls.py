@@ -3,13 +3,21 @@
 from collections.abc import Mapping
 from typing import Any
 
+from decisioning.catalogue.intents import Intent
+from decisioning.catalogue.policies import EmotionRule
+from decisioning.catalogue.release import Release
 from decisioning.deciding.record import Decision
 from decisioning.facts.forms import Ask, Known
+from decisioning.facts.schema import Facts
+from decisioning.facts.signals import MESSAGE_TYPES
 from decisioning.routing.opening import Opening
+from decisioning.times import days_us
 from features.ledger import Entry, Ledger
 
 BRAIN = "brain"
 """Who opens the handovers that decisions open."""
+HELPING = ("service", "hardship")
+"""The issues that help rather than sell."""
 
 
 def entries_of(ledger: Ledger, ask: Ask, known: Known, decision: Decision) -> list[Entry]:
@@ -17,19 +25,58 @@ def entries_of(ledger: Ledger, ask: Ask, known: Known, decision: Decision) -> li
     reason, conversation, decision_id = decision.kept.handover, ask.conversation_id, decision.kept.decision_id
     if reason is None or conversation is None or known.person.handover_in(conversation) is not None:
         return []
-    opening = Opening(
+    opening = _opening(ask, decision, conversation, reason)
+    name = name_of(decision_id)
+    body = opening.body(name, conversation_key(ledger, conversation))
+    return [Entry(known.person.stream, "handover", body, None, key=f"handover:{name}#0")]
+
+
+def _opening(ask: Ask, decision: Decision, conversation: str, reason: str) -> Opening:
+    release, rule, facts = decision.computed.release, decision.computed.mood.call, decision.computed.facts
+    wanted = _intent(release, facts)
+    kind = rule.kind if rule else None
+    days = (rule.within_days if rule else None) or release.catalogue.settings.days_to_answer(kind)
+    return Opening(
         conversation,
         reason,
         ask.channel,
         BRAIN,
         customer_id=ask.customer_id,
         visitor_id=ask.visitor_id,
-        language=ask.locale,
-        decision_id=decision_id,
+        kind=kind,
+        skill=wanted.needs_skill if wanted else None,
+        issue=wanted.issue if wanted else None,
+        language=_language(release, facts) or ask.locale,
+        helps=wanted is None or wanted.issue in HELPING,
+        upset=decision.computed.mood.upset,
+        first=rule.first if rule else False,
+        needs=rule.needs if rule else (),
+        due_us=None if days is None else decision.kept.decided_us + days_us(days),
+        decision_id=decision.kept.decision_id,
+        more=_text(rule, decision.computed.case.locale),
     )
-    name = name_of(decision_id)
-    body = opening.body(name, conversation_key(ledger, conversation))
-    return [Entry(known.person.stream, "handover", body, None, key=f"handover:{name}#0")]
+
+
+def _text(rule: EmotionRule | None, locale: str) -> dict[str, str]:
+    """Return what the company approved to tell the customer meanwhile, if there is such a text in their locale."""
+    return {"text": rule.text[locale]} if rule and locale in rule.text else {}
+
+
+def _intent(release: Release, facts: Facts) -> Intent | None:
+    """Return what the conversation is about, if that is known and one of the release's intents."""
+    heard = {
+        facts.get(f.name) for f in release.catalogue.features if f.signal is not None and f.signal.holds_the_intent
+    }
+    return next((intent for intent in release.catalogue.intents if intent.id in heard), None)
+
+
+def _language(release: Release, facts: Facts) -> str | None:
+    """Return the language of the last message, if a feature holds it."""
+    signals = ((f.name, f.signal) for f in release.catalogue.features if f.signal is not None)
+    held = (
+        name for name, s in signals if s.compute == "last" and s.field == "language" and {*s.of} <= {*MESSAGE_TYPES}
+    )
+    return next((spoken for name in held if isinstance(spoken := facts.get(name), str)), None)
 
 
 def name_of(decision_id: str) -> str:
@@ -43,11 +90,25 @@ def conversation_key(ledger: Ledger, conversation_id: str) -> str:
 
 
 def with_handover(ledger: Ledger, ask: Ask, known: Known, answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an answer that calls a person with the id of the handover: of the one it opened, or that was open."""
+    """Return an answer that calls a person with the handover that it opened, or that was open: id, reference, text."""
     if answer["handover"] is None or ask.conversation_id is None:
         return dict(answer)
-    name = name_of(answer["decision_id"])
-    if ledger.lookup(f"handover:{name}#0") is None:
-        before = known.person.handover_in(ask.conversation_id)
-        name = "" if before is None else before.id
-    return {**answer, "handover": {**answer["handover"], **({"handover_id": name} if name else {})}}
+    names = [name_of(answer["decision_id"])]
+    if (before := known.person.handover_in(ask.conversation_id)) is not None:
+        names.append(before.id)
+    records = (ledger.lookup(f"handover:{name}#0") for name in names)
+    opened = next((record.body for record in records if record is not None and record.body is not None), None)
+    if opened is None:
+        return dict(answer)
+    name = opened["handover_id"]
+    about = {
+        "handover_id": name,
+        "reference": reference(name),
+        **({"text": opened["text"]} if "text" in opened else {}),
+    }
+    return {**answer, "handover": {**answer["handover"], **about}}
+
+
+def reference(handover_id: str) -> str:
+    """Return what a customer is told to name a handover by: eight characters."""
+    return handover_id.removeprefix("h-")[:8].upper()

@@ -94,11 +94,14 @@ class Placement(Answer):
 class Handover(Answer):
     """That a person should take over; why is left out for keys that may not see it.
 
-    `handover_id`: of a request that names its conversation.
+    Of a request that names its conversation: `handover_id`, what the customer may name it by (`reference`), and what
+    the company approved to tell them meanwhile (`text`).
     """
 
     reason: str | None
     handover_id: str | None = None
+    reference: str | None = None
+    text: str | None = None
 
 
 class DecisionAnswer(Answer):

@@ -8,7 +8,8 @@ from serving.answers.form import Answer, Moment
 
 
 class HandoverAnswer(Answer):
-    """A handover. `reference`: what the customer may name it by. `due_at`: when something has to happen next.
+    """A handover. `reference`: what the customer may name it by. `due_at`: when something has to happen next. `text`:
+    what the company approved to tell the customer meanwhile.
 
     `status`, of a request to open one: whether it was opened by it, by the same request before, or was open already.
     """
@@ -34,6 +35,7 @@ class HandoverAnswer(Answer):
     first: bool = False
     needs: list[str] = []
     knows: str | None = None
+    text: str | None = None
     status: Literal["opened", "repeated", "already_open"] | None = None
 
 

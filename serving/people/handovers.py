@@ -20,7 +20,7 @@ from decisioning.facts.standing_rules import NO_PAST
 from decisioning.routing.opening import Opening, step_body
 from decisioning.routing.work import AgentWork, HeldHandover
 from decisioning.times import iso, microseconds
-from features.handovers.calls import conversation_key
+from features.handovers.calls import conversation_key, reference
 from features.handovers.slots import agent_stream, slot_released
 from features.ledger import Duplicate, Entry, Fold, Ledger
 from features.ledger.links import visitors_now, with_identities
@@ -37,7 +37,7 @@ ENDS_APPOINTMENT: Final = frozenset(("call_back", "ticket", "resolved", "cancell
 _BY_ID: Final = select(HANDOVERS).where(HANDOVERS.c.id == bindparam("id"))
 _SHOWN: Final = (
     *("customer_id", "visitor_id", "reason", "kind", "skill", "issue", "language", "channel"),
-    *("upset", "helps", "needs", "first", "knows"),
+    *("upset", "helps", "needs", "first", "knows", "text"),
 )
 
 
@@ -133,11 +133,6 @@ def as_json(row: Any) -> Json:
         "due_at": None if row.due_us is None else iso(row.due_us),
         **{name: body[name] for name in _SHOWN if name in body},
     }
-
-
-def reference(handover_id: str) -> str:
-    """Return what a customer is told to name a handover by: eight characters."""
-    return handover_id.removeprefix("h-")[:8].upper()
 
 
 def listed(brain: Brain, after: str, states: Sequence[str] = ()) -> Json:

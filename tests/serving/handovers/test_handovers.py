@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -116,3 +118,42 @@ def test_handovers_are_exported_erased_and_verified(client: Client) -> None:
     assert client("GET", f"/v1/handovers/{handover}")[0] == 404
     assert stepped(client, handover, "resolved")[0] == 404
     assert not list(client.brain.ledger.verify())
+
+
+CARE = """
+emotion:
+  - id: cannot-wait
+    when: "urgent_now == true"
+    silence_sales: true
+    handover: "needs help now"
+    kind: care
+    needs: [vulnerable]
+    first: true
+    text: {nl: "Bel 113.", en: "Call 113."}
+  - {id: access, when: "asks_access == true", silence_sales: true, handover: "asks for their data", kind: access}
+features:
+  - {name: urgent_now, dtype: bool, source: context, tags: [request], description: cannot wait}
+  - {name: asks_access, dtype: bool, source: context, tags: [request], description: asks for their data}
+"""
+
+
+@pytest.mark.promise("handovers.terms")
+def test_a_handover_says_what_it_is_about_and_by_when_it_must_be_answered(tmp_path: Path) -> None:
+    brain = Brain(small_workspace(tmp_path / "shop", CARE))
+    client = Client(brain)
+    context = {"page": "help", "urgent_now": True}
+    urgent = ask("u-1", "c-1", **HERO, conversation_id="chat-1", context=context, locale="en")
+    answer = client("POST", "/v1/decisions", urgent)[1]["handover"]
+    again = client("POST", "/v1/decisions", urgent)[1]["handover"]
+    assert answer == again
+    assert (answer["text"], answer["reference"]) == ("Call 113.", answer["handover_id"][2:10].upper())
+    shown = client("GET", f"/v1/handovers/{answer['handover_id']}")[1]
+    assert (shown["kind"], shown["needs"], shown["first"], shown["helps"]) == ("care", ["vulnerable"], True, True)
+    told = client.of_scope("decide")("POST", "/v1/decisions", {**urgent, "request_id": "u-2"})[1]["handover"]
+    assert told == {**answer, "reason": None}, "a customer's channel is not told why"
+    access = ask("a-1", "c-2", **HERO, conversation_id="chat-2", context={"page": "help", "asks_access": True})
+    due = client("POST", "/v1/decisions", access)[1]
+    handover = client("GET", f"/v1/handovers/{due['handover']['handover_id']}")[1]
+    days = datetime.fromisoformat(handover["due_at"]) - datetime.fromisoformat(due["decided_at"])
+    assert days == timedelta(days=28)
+    brain.close()
