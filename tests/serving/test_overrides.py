@@ -1,5 +1,6 @@
 """What people did about suggestions, and what they correct of messages: records with who and when, and no more."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -42,7 +43,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     )
     features.write_text(fields)
     (workspace.catalogue / "intents.yaml").write_text(INTENTS)
-    rules.write_text(rules.read_text().replace("purposes:\n", f"purposes:\n{PURPOSE}", 1))
+    text = rules.read_text().replace("purposes:\n", f"purposes:\n{PURPOSE}", 1)
+    rules.write_text(text.replace("settings:\n", "settings:\n  override_reasons: [price, other, lives-abroad]\n", 1))
     releasing.release(workspace, "test")
     brain = Brain(workspace)
     yield Client(brain)
@@ -120,9 +122,10 @@ def test_a_correction_is_a_record_of_whoever_wrote_the_message(client: Client) -
 def test_an_id_means_one_thing_said(client: Client) -> None:
     override(client, "c-3")
     assert override(client, "c-3", scope="lead")[1] == {"recorded": 0, "repeated": 1}
+    assert override(client, "c-3", override_id="ov-more", reason="lives-abroad")[1]["recorded"] == 1
     status, problem = override(client, "c-3", reason="other")
     assert (status, problem["field"]) == (409, "override_id")
-    assert len(records(client, "c-3", "override")) == 1
+    assert len(records(client, "c-3", "override")) == 2
     wrote(client, "c-4")
     correction(client, "c-4")
     assert correction(client, "c-4")[1] == {"recorded": 0, "repeated": 1}
@@ -130,10 +133,29 @@ def test_an_id_means_one_thing_said(client: Client) -> None:
     assert (status, problem["field"]) == (409, "correction_id")
 
 
+def test_of_twenty_who_send_the_same_at_once_one_is_recorded(client: Client) -> None:
+    decision, offer = suggested(client, "c-9")
+    said = {
+        "override_id": "ov-9",
+        "decision_id": decision,
+        "offer_id": offer["offer_id"],
+        "kind": "accepted_suggestion",
+    }
+
+    async def at_once() -> list[tuple[int, Json]]:
+        return await asyncio.gather(*(client.ask("POST", "/v1/overrides", said) for _ in range(20)))
+
+    answers = asyncio.run(at_once())
+    assert {status for status, _ in answers} == {200}
+    assert sum(answer["recorded"] for _, answer in answers) == 1
+    assert len(records(client, "c-9", "override")) == 1
+
+
 @pytest.mark.parametrize(
     ("wrong", "status", "field"),
     [
         ({"reason": "because"}, 422, "reason"),
+        ({"reason": "not_suitable"}, 422, "reason"),  # which the catalogue has where it lists no reasons of its own
         ({"reason": None}, 422, "reason"),
         ({"instead": "no-such-action"}, 422, "instead"),
         ({"kind": "regretted", "instead": "tv-bundle"}, 422, "instead"),

@@ -21,7 +21,7 @@ from training.rows.logged import training_rows
 WITH_PEOPLE = Release.from_bytes(
     pack({"all.yaml": CATALOGUE.replace("counts_on: seen", "counts_on: seen, human: true")})
 )
-CUSTOMERS = 2_000
+CUSTOMERS = 600
 PITCH_OFF = ("", "not_delivered", "expired", "delivered")
 """What may be told of a suggestion that was not pitched; nothing, too."""
 

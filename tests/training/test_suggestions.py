@@ -12,7 +12,7 @@ from features.decisions.log import DecisionLog
 from features.ledger import Entry, Ledger
 from serving.pages.report.suggestions import suggested, suggestion_parts
 from tests.training.decided import CATALOGUE, DAY_US, LATER_US, THEN_US, decision, entry, reached
-from training.reporting.suggestions import suggestions
+from training.reporting.suggestions import suggestions, widest
 
 Report = dict[str, Any]
 ACTION = """
@@ -83,13 +83,13 @@ def _said(ledger: Ledger, action: str, n: int, nth: int) -> Iterable[Entry]:
         yield judged("regretted", "other")
 
 
-def told(log: DecisionLog, release: Release) -> Report:
-    return suggestions(log, release, LATER_US)
+@pytest.fixture(scope="module")
+def report(log: DecisionLog) -> Report:
+    return suggestions(log, release(), LATER_US)
 
 
 @pytest.mark.promise("report.suggestions")
-def test_the_report_tells_what_people_did_with_suggestions_and_why(log: DecisionLog) -> None:
-    report = told(log, release())
+def test_the_report_tells_what_people_did_with_suggestions_and_why(report: Report) -> None:
     rows = {row["action"]: row for row in report["suggestions"]}
     counts = ("suggested", "known", "customers", "times_followed", "times_overridden", "times_regretted")
     assert [rows["stay-offer"][name] for name in counts] == [150, 150, 150, 75, 75, 0]
@@ -106,30 +106,29 @@ def test_the_report_tells_what_people_did_with_suggestions_and_why(log: Decision
 
 
 @pytest.mark.promise("report.suggestions")
-def test_of_what_people_follow_the_action_of_least_risk_is_proposed_with_its_evidence(log: DecisionLog) -> None:
-    widen = told(log, release())["widen"]
-    assert (widen["action"], widen["risk"], widen["from"], widen["to"]) == (
-        "where-is-it",
-        "status",
-        "suggest",
-        "automatic",
-    )
+def test_of_what_people_follow_the_action_of_least_risk_is_proposed_with_its_evidence(report: Report) -> None:
+    widen = report["widen"]
+    steps = [widen[name] for name in ("action", "risk", "from", "to")]
+    assert steps == ["where-is-it", "status", "suggest", "automatic"]
     assert "followed 100.0% of 150 suggestions to 150 customers (between 97.5%" in widen["said"]
     assert "Nothing changes until a release says" in widen["said"]
+    assert report["widen_said"] == widen["said"]
 
 
 @pytest.mark.promise("report.suggestions")
 @pytest.mark.parametrize("kept", ["significant: true", "credit: true", "intent: my-bill"])
-def test_what_weighs_lends_or_has_its_limit_stays_with_people(log: DecisionLog, kept: str) -> None:
+def test_what_weighs_lends_or_has_its_limit_stays_with_people(report: Report, kept: str) -> None:
     changed = {"where-is-it": {"more": f", {kept}"}}
-    widen = told(log, release(INTENTS, **changed))["widen"]
+    widen = widest(report["suggestions"], release(INTENTS, **changed))
+    assert widen is not None
     assert (widen["action"], widen["risk"]) == ("bigger-plan", "money")
-    assert told(log, release(INTENTS, **changed, **{"bigger-plan": {"automation": "automatic"}}))["widen"] is None
+    done = {"bigger-plan": {"automation": "automatic"}}
+    assert widest(report["suggestions"], release(INTENTS, **changed, **done)) is None
 
 
 def test_an_action_that_people_override_or_hardly_know_is_not_proposed(log: DecisionLog) -> None:
     done = {"automation": "automatic"}
-    report = told(log, release(**{"where-is-it": done, "bigger-plan": done}))
+    report = suggestions(log, release(**{"where-is-it": done, "bigger-plan": done}), LATER_US)
     assert report["widen"] is None
     assert report["widen_said"].startswith("No action's automation could be widened yet: that takes 100 customers")
 
@@ -140,5 +139,5 @@ def test_without_suggestions_the_report_has_no_such_section(tmp_path: Path) -> N
         ledger.append([entry(ledger, decision(ledger, 1))])
         log = DecisionLog(tmp_path / "log")
         log.update(ledger, release(), LATER_US)
-        assert told(log, release()) == {}
+        assert suggestions(log, release(), LATER_US) == {}
     assert suggested({}) == suggestion_parts({}) == ()

@@ -75,7 +75,7 @@ def suggestions(log: DecisionLog, release: Release, now_us: int) -> dict[str, An
     if not (len(table) or len(reasons) or len(corrected)):
         return {}
     rows = [{**row, "automation": _automation(row["action"], release)} for row in _per_action(table)]
-    widen = _widest(rows, release)
+    widen = widest(rows, release)
     return {
         "suggestions": rows,
         "suggestions_said": _said(rows),
@@ -126,15 +126,15 @@ def _said(rows: Sequence[Row]) -> str:
     )
 
 
-def _widest(rows: Sequence[Row], release: Release) -> Row | None:
+def widest(rows: Sequence[Row], release: Release) -> Row | None:
     """Return the next action whose automation could be widened, with its evidence: the one of least risk."""
     ready = [(row, release.actions[row["action"]]) for row in rows if _is_ready(row, release)]
     if not ready:
         return None
     row, action = min(ready, key=lambda one: (_risk(one[1], release), -one[0]["followed"]["low"], one[1].id))
     wider, risk = _WIDER[action.effective_automation], _RISKS[_risk(action, release)]
-    proposal = {"action": action.id, "risk": risk, "from": row["automation"], "to": wider}
-    return {**proposal, "said": _evidence(row, risk, wider)}
+    proposal = {"action": action.id, "risk": risk, "from": action.effective_automation, "to": wider}
+    return {**proposal, "said": _evidence(row, risk, action.effective_automation, wider)}
 
 
 def _intents(action: Action, release: Release) -> list[Intent]:
@@ -162,10 +162,10 @@ def _is_ready(row: Row, release: Release) -> bool:
     return bool(enough and row["followed"]["low"] >= FOLLOWED and row["regretted"]["high"] <= REGRETTED)
 
 
-def _evidence(row: Row, risk: Risk, wider: Automation) -> str:
+def _evidence(row: Row, risk: Risk, level: Automation, wider: Automation) -> str:
     followed, regretted = row["followed"], row["regretted"]
     return (
-        f"`{row['action']}` (risk: {risk}) could go from `{row['automation']}` to `{wider}`: people followed "
+        f"`{row['action']}` (risk: {risk}) could go from `{level}` to `{wider}`: people followed "
         f"{followed['value']:.1%} of {row['known']} suggestions to {row['customers']} customers (between "
         f"{followed['low']:.1%} and {followed['high']:.1%}), and regretted {regretted['value']:.1%} of them (at most "
         f"{regretted['high']:.1%}). Nothing changes until a release says `automation: {wider}`."
