@@ -1,6 +1,7 @@
 """What is heard in messages over HTTP, and a model of a company's own messages that hears."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from features.ledger.tables import SIGNALS
 from serving.brain import releasing
 from serving.brain.runtime import Brain
 from serving.settings import Workspace
-from tests.serving.workspaces import Client, signal, small_workspace
+from tests.serving.workspaces import Client, ask, signal, small_workspace
 from training.learning.messages import hearing
 
 FIELDS = """fields: [{name: wants_person, dtype: bool, tags: [request]},
@@ -55,6 +56,29 @@ def test_what_is_heard_is_recorded(client) -> None:
     care = recorded(client, "Mijn man is vorige week overleden")
     assert care["needs_care"] is True
     assert "bereavement" not in json.dumps(care), "which need it is, is not recorded"
+
+
+@pytest.mark.promise("messages.needs-unnamed")
+def test_which_need_was_heard_is_nowhere(client) -> None:
+    """Not in what is recorded, shown, exported or decided, which is all that models, reports and webhooks read."""
+    for text in (
+        "Mijn man is vorige week overleden",
+        "I want to end my life",
+        "Ik kan de rekening niet betalen, ik heb schulden",
+        "My husband hits me and I am afraid",
+    ):
+        assert recorded(client, text)["needs_care"] is True
+    said = signal("message", "customer:c-9", text="I want to end my life", conversation_id="k-1")
+    answers = [
+        client("POST", "/v1/signals", said),
+        client("GET", "/v1/customers/c-9"),
+        client("GET", "/v1/customers/c-9/export"),
+        client("POST", "/v1/decisions", ask("r-9", "c-9", conversation_id="k-1")),
+        client("GET", "/v1/handovers"),
+    ]
+    assert {status for status, _ in answers} == {200}
+    everything = json.dumps([answer for _, answer in answers])
+    assert not re.search("bereave|danger|violence|suicid|overleden|schulden|money", everything)
 
 
 @pytest.mark.long

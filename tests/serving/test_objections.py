@@ -202,3 +202,13 @@ def test_what_was_said_since_and_what_never_was_is_not_undone(client: Client, cu
     refused = client("POST", "/v1/consents", undo(silent, "silent", None))
     assert refused[0] == 409
     assert "no grant held before it" in refused[1]["detail"]
+
+
+def test_an_objection_to_a_channel_that_this_release_lacks_waits_for_one_that_has_it(
+    client: Client, customer: str
+) -> None:
+    assert send(client, message(f"customer:{customer}", "Bel me niet meer met aanbiedingen"))["objection"][
+        "channels"
+    ] == ["phone"]
+    assert ("phone", "objected") in [word[:2] for word in words(client, customer)]
+    assert sells(client, customer, "web")

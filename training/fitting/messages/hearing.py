@@ -20,7 +20,7 @@ _THRESHOLD = 0.5
 _FOLDS = 3
 _FEWEST_FAMILIES = 3
 """In how many families a feature has to occur."""
-_INVERSE_PENALTY = 4.0
+_INVERSE_PENALTY = 50.0
 _UNPENALISED = 1e6
 _TOLERANCE = 0.1
 _LARGEST = 127
