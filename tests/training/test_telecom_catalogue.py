@@ -139,3 +139,11 @@ def test_what_is_inferred_of_a_message_names_no_need_and_reaches_no_model_and_no
     of_messages = [f for f in CATALOGUE.features if f.signal and "message" in f.signal.of]
     assert of_messages
     assert [f.name for f in of_messages if f.learnable or f.may_sell] == []
+
+
+@pytest.mark.promise("messages.objections")
+def test_what_may_be_an_objection_silences_sales_and_asks_a_person() -> None:
+    asked = mood(RELEASE, {"perhaps_objections_24h": 1}, lambda *_: 0, {})
+    assert asked.silence_sales
+    assert asked.call is not None
+    assert asked.call.kind == "objection"

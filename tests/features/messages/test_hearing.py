@@ -2,14 +2,16 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from features.messages.event import message_fields
 from features.messages.hearing.channels import channel_of
 from features.messages.hearing.model import KINDS, HearingModel, built_in
-from features.messages.scoring import score
+from features.messages.scoring import MessageModels, score
 from features.messages.text import clean
 from tests.features.messages.hearing import SETS, Phrasing, long_texts, phrasings
 from training.learning.messages.hearing import fitted
@@ -86,6 +88,23 @@ def test_an_objection_is_no_wish_for_a_person() -> None:
     heard = score("Bel me alstublieft niet meer").heard
     assert "objection" in heard
     assert "wish" not in heard
+
+
+@pytest.mark.promise("messages.objections")
+def test_what_may_be_an_objection_is_told_apart() -> None:
+    unsure = replace(built_in(), thresholds=np.ones(len(KINDS)))
+    said = {"text": "I really don't want any more advertising from you"}
+    fields = message_fields(said, keep_text=False, models=MessageModels(hearing=unsure))
+    assert ("objection" in fields, fields["perhaps_objection"]) == (False, True)
+    fields = message_fields(said, keep_text=False)
+    assert (fields["objection"], fields["perhaps_objection"]) == ("all", False)
+
+
+@pytest.mark.parametrize(
+    "text", ["I need help", "help me please", "ik heb hulp nodig", "help", "can you help me with my router"]
+)
+def test_who_asks_for_help_is_in_no_danger(text) -> None:
+    assert not score(text).heard
 
 
 @pytest.mark.parametrize(
