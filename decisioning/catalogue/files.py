@@ -12,6 +12,7 @@ from decisioning.catalogue.check.everything import Environment, check
 from decisioning.catalogue.check.shape import Draft, build_draft
 from decisioning.catalogue.countries import CountryRules, with_country_rules
 from decisioning.catalogue.intents import Intent
+from decisioning.catalogue.people.routing import Routing
 from decisioning.catalogue.policies import Arm, Cap, EmotionRule, MomentRule, Persona, Policy, Protection
 from decisioning.catalogue.source import parse
 from decisioning.errors import ConfigError, Mistake
@@ -46,6 +47,7 @@ class Catalogue(Strict):
     emotion: tuple[EmotionRule, ...] = ()
     moments: tuple[MomentRule, ...] = ()
     personas: tuple[Persona, ...] = ()
+    routing: Routing = Routing()
 
     @cached_property
     def schema_of_features(self) -> FeatureSchema:
@@ -134,6 +136,7 @@ def _catalogue_of(draft: Draft) -> Catalogue:
         emotion=tuple(item.spec for item in draft.emotion),
         moments=tuple(item.spec for item in draft.moments),
         personas=tuple(_with_typed_facts(item.spec, schema) for item in draft.personas),
+        routing=Routing() if draft.routing is None else draft.routing.spec,
     )
 
 

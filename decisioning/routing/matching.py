@@ -68,7 +68,7 @@ def values_of(waiting: Sequence[Waiting], staff: Staff, places: Sequence[int]) -
     values = np.empty((len(waiting), len(places)))
     column = {place: n for n, place in enumerate(places)}
     for row, who in enumerate(waiting):
-        stage = staff.rules.min_proficiency(who.issue, staff.waited_s(who))
+        stage = staff.rules.min_proficiency(who.skill, staff.waited_s(who))
         key = (who.kind, stage)
         if key not in kinds:
             kinds[key] = np.asarray(list(_fits(replace(who, knows=None), staff, places)))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 class Agent:
     """A person who helps customers, as long as this shift lasts.
 
-    `proficiency`: by issue, 0 to 1; an issue that is absent is not given to them. `trained`: for what they were
+    `proficiency`: by skill, 0 to 1; a skill that is absent is not asked of them. `trained`: for what they were
     trained, such as `vulnerable`. `capacity`: by channel, how many conversations they hold at once if all are on it.
     """
 
@@ -29,23 +29,25 @@ class Agent:
 class Waiting:
     """A conversation that waits for a person. `helps`: it is about service or hardship, not about a sale.
 
-    `needs`: what the agent must be trained for. `knows`: the agent who helped this customer before.
+    `needs`: what the agent must be trained for. `knows`: the agent who helped this customer before. `cannot_phone`:
+    they cannot hear or phone, and this channel is spoken: nobody may take them there.
     """
 
     id: str
     since_us: int
-    issue: str
+    skill: str
     language: str
     channel: str
     helps: bool = True
     upset: bool = False
     needs: frozenset[str] = frozenset()
     knows: str | None = None
+    cannot_phone: bool = False
 
     @property
     def kind(self) -> Hashable:
         """What agents are required and preferred by, apart from the time and from whom the customer knows."""
-        return self.issue, self.language, self.channel, self.upset, self.needs
+        return self.skill, self.language, self.channel, self.upset, self.needs, self.cannot_phone
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,8 @@ class Roster:
 def missing(waiting: Waiting, agent: Agent) -> str | None:
     """Return a hard requirement that this agent does not meet, whatever the time and however busy; None if none."""
     met = {
-        "issue": waiting.issue in agent.proficiency,
+        "cannot_phone": not waiting.cannot_phone,
+        "skill": waiting.skill in agent.proficiency,
         "language": waiting.language in agent.languages,
         "training": waiting.needs <= agent.trained,
         "channel": agent.capacity.get(waiting.channel, 0) > 0,

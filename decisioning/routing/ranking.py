@@ -59,12 +59,12 @@ class Staff:
     def lacking(self, waiting: Waiting, places: Iterable[int]) -> Iterator[str | None]:
         """Yield of each of these agents why they do not get this customer now; None if they may."""
         qualified, too_many_upset = self.roster.qualified(waiting), self.too_many_upset(waiting)
-        least = self.rules.min_proficiency(waiting.issue, self.waited_s(waiting))
+        least = self.rules.min_proficiency(waiting.skill, self.waited_s(waiting))
         for place in places:
             presence = self.presences[place]
             if not qualified[place]:
                 yield missing(waiting, presence.agent)
-            elif presence.agent.proficiency[waiting.issue] < least:
+            elif presence.agent.proficiency[waiting.skill] < least:
                 yield "proficiency"
             elif not self.on_shift[place]:
                 yield "shift"
@@ -111,7 +111,7 @@ def rank(waiting: Waiting, staff: Staff) -> RankedAgents:
                 Ranked(presence.agent.id, {"wait": urgency_s(waiting, staff), **fit(waiting, presence, staff)})
             )
     waited_s = staff.waited_s(waiting)
-    relaxes = staff.rules.relaxes_in_s(waiting.issue, waited_s)
+    relaxes = staff.rules.relaxes_in_s(waiting.skill, waited_s)
     if held is not None:
         relaxes = min(staff.rules.known_agent_s - waited_s, relaxes or np.inf)
     return RankedAgents(tuple(sorted(ranked, key=lambda r: (-r.score_s, r.agent))), lacking, relaxes)
@@ -129,7 +129,7 @@ def fit(waiting: Waiting, presence: Presence, staff: Staff) -> dict[str, float]:
     idle_s = 0.0 if presence.busy else min((staff.now_us - presence.idle_since_us) / _US, rules.most_idle_s)
     keeps_free_s = 0.0 if presence.busy else rules.keep_free_s.get(waiting.channel, 0.0)
     return {
-        "proficiency": rules.proficiency_s * presence.agent.proficiency[waiting.issue],
+        "proficiency": rules.proficiency_s * presence.agent.proficiency[waiting.skill],
         "known_agent": rules.known_s * (presence.agent.id == waiting.knows),
         "idle": rules.idle_weight * idle_s,
         "keep_free": -keeps_free_s,

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from decisioning.catalogue.people.routing import Routing
+
 
 @dataclass(frozen=True, slots=True)
 class Ring:
@@ -16,7 +18,7 @@ class Ring:
 class RoutingRules:
     """How agents are ranked.
 
-    `rings`: by issue, in the order of their times. `known_agent_s`: for how long a customer waits for the agent whom
+    `rings`: by skill, in the order of their times. `known_agent_s`: for how long a customer waits for the agent whom
     they know, if that agent is on shift and may help. `last_new_s`: how long before the end of a shift nothing new is
     given. `most_upset_in_a_row`: of upset customers for one agent, while anyone else may help. `help_weight`: by how
     much faster the wait of someone who needs help counts than that of a sale. `head_start_s`: added to the wait, by
@@ -39,12 +41,23 @@ class RoutingRules:
     most_idle_s: float = 600.0
     upset_s: float = 8.0
 
-    def min_proficiency(self, issue: str, waited_s: float) -> float:
+    def min_proficiency(self, skill: str, waited_s: float) -> float:
         """Return which proficiency an agent needs after this wait."""
-        reached = [ring.min_proficiency for ring in self.rings.get(issue, ()) if waited_s >= ring.after_s]
+        reached = [ring.min_proficiency for ring in self.rings.get(skill, ()) if waited_s >= ring.after_s]
         return reached[-1] if reached else 0.0
 
-    def relaxes_in_s(self, issue: str, waited_s: float) -> float | None:
+    def relaxes_in_s(self, skill: str, waited_s: float) -> float | None:
         """Return in how many seconds the next ring begins; None after the last."""
-        later = [ring.after_s - waited_s for ring in self.rings.get(issue, ()) if ring.after_s > waited_s]
+        later = [ring.after_s - waited_s for ring in self.rings.get(skill, ()) if ring.after_s > waited_s]
         return min(later, default=None)
+
+
+def rules_of(routing: Routing) -> RoutingRules:
+    """Return the rules that a catalogue states."""
+    rings = {s.id: tuple(Ring(ring.after_s, ring.min_proficiency) for ring in s.rings) for s in routing.skills}
+    return RoutingRules(
+        rings=rings,
+        known_agent_s=routing.known_agent_s,
+        last_new_s=routing.last_new_s,
+        most_upset_in_a_row=routing.most_upset_in_a_row,
+    )

@@ -12,7 +12,7 @@ from decisioning.catalogue.actions import MARKETING, PROFILING
 from decisioning.catalogue.check.actions import action_problems
 from decisioning.catalogue.check.ethics import ethics_problems
 from decisioning.catalogue.check.flags import flag_problems
-from decisioning.catalogue.check.intents import intent_problems
+from decisioning.catalogue.check.intents import intent_problems, routing_problems
 from decisioning.catalogue.check.models import model_problems
 from decisioning.catalogue.check.people.calendars import calendar_problems
 from decisioning.catalogue.check.policies import policy_problems
@@ -42,6 +42,7 @@ def check(draft: Draft, environment: Environment = "dev") -> Iterator[Mistake]:
     yield from action_problems(draft)
     yield from intent_problems(draft)
     yield from calendar_problems(draft)
+    yield from routing_problems(draft)
     yield from model_problems(draft)
     yield from policy_problems(draft)
     yield from rule_problems(draft)

@@ -1,4 +1,4 @@
-"""Checks of intents, of their examples, and of the actions and fields that name intents."""
+"""Checks of intents, of their examples, of what names intents, and of the skills that they name."""
 
 import re
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from decisioning.catalogue.intents import (
     Intent,
     is_above,
 )
+from decisioning.catalogue.people.routing import HELPING, Routing, Skill
 from decisioning.catalogue.source import Path
 from decisioning.errors import Mistake
 from decisioning.facts.schema import Feature
@@ -122,3 +123,54 @@ def _field_values(item: Item[SignalType], draft: Draft) -> Iterator[Mistake]:
         for name in sorted({*draft.known_ids["intents"], UNKNOWN_INTENT} - {*field.values} if field.values else ()):
             message = f"`{name}` is an intent, and no value of `intent`"
             yield item.problem(("fields", i, "values"), message, f"add `{name}`, or write `dtype: string`")
+
+
+def routing_problems(draft: Draft) -> Iterator[Mistake]:
+    """Yield every mistake in the section `routing`, and in how intents name its skills."""
+    item = draft.routing
+    if item is None:
+        return
+    seen: set[str] = set()
+    for n, skill in enumerate(item.spec.skills):
+        if skill.id in seen:
+            yield item.problem(("skills", n, "id"), f"skill `{skill.id}` is declared twice", "remove one of them")
+        seen.add(skill.id)
+        yield from _rings(item, n, skill)
+        yield from _promise(item, n, skill)
+    if seen:
+        for intent in draft.intents:
+            yield from unknown_names(intent, ("skill",), "skill", (intent.spec.needs_skill,), seen)
+            yield from _issue(intent, item.spec)
+
+
+def _rings(item: Item[Routing], n: int, skill: Skill) -> Iterator[Mistake]:
+    """Yield rings that do not begin at 0, or do not ask for less later."""
+    for i, ring in enumerate(skill.rings):
+        path = ("skills", n, "rings", i)
+        before = skill.rings[i - 1] if i else None
+        if before is None:
+            if ring.after_s:
+                yield item.problem(path, "the first ring begins when the customer does", "write `after_s: 0`")
+        elif ring.after_s <= before.after_s:
+            yield item.problem(
+                path,
+                f"this ring begins no later than the one before, at {before.after_s:g} s",
+                "list rings in the order of `after_s`",
+            )
+        elif ring.min_proficiency >= before.min_proficiency:
+            message = f"this ring asks for no less than the one before, {before.min_proficiency:g}"
+            yield item.problem(path, message, "lower `min_proficiency`, or remove the ring")
+
+
+def _promise(item: Item[Routing], n: int, skill: Skill) -> Iterator[Mistake]:
+    if skill.promise_s is not None and skill.rings and skill.rings[-1].after_s > skill.promise_s:
+        message = f"somebody is promised within {skill.promise_s:g} s, and the last ring begins after that"
+        yield item.problem(("skills", n, "promise_s"), message, "let the last ring begin before the promised time")
+
+
+def _issue(intent: Item[Intent], routing: Routing) -> Iterator[Mistake]:
+    """Yield a sale that names a skill of help: it would go before other sales."""
+    skill, issue = routing.skill(intent.spec.needs_skill), intent.spec.issue
+    if skill is not None and skill.helps and issue not in HELPING:
+        message = f"`{skill.id}` is a skill of issue `{skill.issue}`, and the intent is of `{issue}`"
+        yield intent.problem(("skill",), message, "name a skill of a commercial issue; help goes before sales")

@@ -11,6 +11,7 @@ from decisioning.catalogue.calendars import Calendar
 from decisioning.catalogue.check.words import hint, shape_problems
 from decisioning.catalogue.countries import CountryRules
 from decisioning.catalogue.intents import Intent
+from decisioning.catalogue.people.routing import Routing
 from decisioning.catalogue.policies import Arm, Cap, EmotionRule, MomentRule, Persona, Policy, Protection
 from decisioning.catalogue.source import Path, YamlNode, shorten
 from decisioning.errors import Mistake
@@ -37,7 +38,7 @@ SECTIONS: Mapping[str, tuple[str, type[Strict]]] = {
     "moments": ("moment", MomentRule),
     "personas": ("persona", Persona),
 }
-"""Section -> (the word for one of its records, their model). `settings` is the only section that is not a list."""
+"""Section -> (the word for one of its records, their model). `settings` and `routing` are no lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class Draft:
     known_ids: Mapping[str, frozenset[str]]
     groups: frozenset[str]
     refused_ids: Mapping[str, frozenset[str]]
+    routing: Item[Routing] | None = None
 
 
 def build_draft(roots: Iterable[YamlNode]) -> tuple[Draft, list[Mistake]]:
@@ -102,16 +104,19 @@ class _Sections:
         self.refused_ids: dict[str, set[str]] = {section: set() for section in ("settings", *SECTIONS)}
         self.groups: set[str] = set()
         self.settings = YamlNode({}, "settings", 1, {})
+        self.routing: YamlNode | None = None
 
     def add_file(self, root: YamlNode) -> None:
         """Add all sections of one file."""
         for section, node in root.items.items():
             if section == "settings":
                 self._add_settings(node)
+            elif section == "routing":
+                self._add_routing(node)
             elif section in SECTIONS:
                 self._add_section(str(section), node)
             else:
-                known = hint(str(section), ("settings", *SECTIONS))
+                known = hint(str(section), ("settings", "routing", *SECTIONS))
                 self.problems.append(node.problem(f"unknown section `{shorten(str(section))}`", known))
 
     def _add_section(self, section: str, node: YamlNode) -> None:
@@ -154,6 +159,23 @@ class _Sections:
                 suggestion = f"the first is in {first.file}:{first.line}; remove one of them"
                 self.problems.append(child.problem(f"setting `{shorten(str(key))}` is given twice", suggestion))
 
+    def _add_routing(self, node: YamlNode) -> None:
+        if self.routing is not None:
+            suggestion = f"the first is in {self.routing.file}:{self.routing.line}; keep it in one file"
+            self.problems.append(node.problem("`routing` is stated twice", suggestion))
+        else:
+            self.routing = node
+
+    def _stated_routing(self) -> Item[Routing] | None:
+        """Return how customers are routed; None if it is not stated, or wrong."""
+        if self.routing is None:
+            return None
+        try:
+            return Item("routing", Routing.model_validate(self.routing.value or {}), self.routing)
+        except ValidationError as error:
+            self.problems.extend(shape_problems("routing", Routing, error, self.routing))
+            return None
+
     def _settings(self) -> Item[Settings]:
         """Return the settings without those that are wrong."""
         raw = {key: node.value for key, node in self.settings.items.items()}
@@ -175,6 +197,7 @@ class _Sections:
             known_ids={section: frozenset(first) for section, first in self.first_nodes.items()},
             groups=frozenset(self.groups),
             refused_ids={section: frozenset(ids) for section, ids in self.refused_ids.items()},
+            routing=self._stated_routing(),
             **items,
         )
 

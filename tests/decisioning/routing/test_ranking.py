@@ -37,10 +37,11 @@ def idle(agent: Agent, **told: object) -> Presence:
 @pytest.mark.parametrize(
     ("changed", "presence", "lacking"),
     [
-        ({"issue": "moving"}, {}, "issue"),
+        ({"skill": "moving"}, {}, "skill"),
         ({"language": "pl"}, {}, "language"),
         ({"needs": frozenset(["complaint"])}, {}, "training"),
         ({"channel": "video"}, {}, "channel"),
+        ({"channel": "voice", "cannot_phone": True}, {}, "cannot_phone"),
         ({}, {"available": False}, "room"),
         ({}, {"conversations": {"chat": 3}}, "room"),
         ({}, {"conversations": {"voice": 1}}, "room"),
@@ -86,7 +87,7 @@ def test_a_customer_waits_for_the_agent_whom_they_know_for_a_while_even_if_that_
     assert found.relaxes_in_s == pytest.approx(180)
     late = ranking(replace(known, since_us=NOW_US - 200_000_000), idle(ANNA), idle(BEN))
     assert [r.agent for r in late.ranked] == ["ben", "anna"]
-    assert [r.agent for r in ranking(replace(known, issue="fault"), idle(ANNA), idle(BEN)).ranked] == ["anna"]
+    assert [r.agent for r in ranking(replace(known, skill="fault"), idle(ANNA), idle(BEN)).ranked] == ["anna"]
 
 
 def test_nobody_gets_a_fifth_upset_customer_in_a_row_while_somebody_else_may_help() -> None:
@@ -120,5 +121,5 @@ def test_a_score_is_the_sum_of_its_reasons() -> None:
 def test_nothing_is_known_of_what_a_customer_is_worth() -> None:
     """Who waits is described by these fields alone, so that no one is placed by their value."""
     assert {f.name for f in fields(Waiting)} == {
-        "id", "since_us", "issue", "language", "channel", "helps", "upset", "needs", "knows",
+        "id", "since_us", "skill", "language", "channel", "helps", "upset", "needs", "knows", "cannot_phone",
     }  # fmt: skip

@@ -1,0 +1,1 @@
+"""What the catalogue says of the people who help customers."""
