@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 
@@ -14,6 +15,7 @@ from features.sqlite_errors import REPAIR
 PROFILE, SCORES, SIGNALS = "profile", "scores", "signals"
 VIEWS: Mapping[str, Source] = {PROFILE: "profile", SCORES: "model"}
 """Feature view -> the source whose features it holds."""
+_NOT_STORED: Final = ("because", "purpose")
 
 SIGNALS_VERSION, SIGNALS_STATE = "_signals_version", "_signals_state"
 """The two columns of the third view, of the state of a subject's signals, which has no history but the ledger's."""
@@ -79,13 +81,14 @@ def views_of(schema: FeatureSchema) -> tuple[ProfileView, ...]:
 
 
 def _stored(feature: Feature) -> Feature:
-    """Return what stores need of a feature: how it is told as a reason changes no store."""
-    return feature.model_copy(update={"because": None}) if feature.because else feature
+    """Return what stores need of a feature: how it is told as a reason, and when it is read, change no store."""
+    is_same = feature.because is None and feature.purpose is None
+    return feature if is_same else feature.model_copy(update=dict.fromkeys(_NOT_STORED))
 
 
 def write_views(schema: FeatureSchema) -> str:
     """Return the views of a schema as JSON text, from which `read_views` makes equal views."""
-    body = {v.name: [f.model_dump(mode="json", exclude={"because"}) for f in v.features] for v in views_of(schema)}
+    body = {v.name: [f.model_dump(mode="json", exclude=set(_NOT_STORED)) for f in v.features] for v in views_of(schema)}
     return json.dumps(body, indent=1, sort_keys=True) + "\n"
 
 

@@ -9,7 +9,7 @@ from decisioning.catalogue.policies import EmotionRule, MomentRule
 from decisioning.catalogue.standing_rules import standing_rules
 from decisioning.catalogue.view import View, compile_view
 from decisioning.errors import NotFound, RequestError
-from decisioning.facts.schema import Facts, FeatureSchema
+from decisioning.facts.schema import Facts, FeatureSchema, collected_for
 from decisioning.facts.standing_rules import StandingRules
 from decisioning.hashes import content_id
 from decisioning.rules import History, Rule, compile_rule
@@ -32,6 +32,7 @@ class Release:
         self._views: dict[str, View] = {}
         self._rules: dict[str, Rule] = {}
         self._moments = {m.id: m for m in catalogue.moments}
+        self._unreadable: dict[frozenset[str], frozenset[str]] = {}
 
     @classmethod
     def from_bytes(cls, packed: bytes) -> "Release":
@@ -133,6 +134,42 @@ class Release:
     def emotion_features(self) -> frozenset[str]:
         """Names of the features tagged `emotion`."""
         return frozenset(f.name for f in self.schema.features.values() if "emotion" in f.tags)
+
+    @cached_property
+    def purposes_of(self) -> Mapping[str, frozenset[str]]:
+        """Feature -> the purposes that it was collected for, its own and those of its signals, if there are any."""
+        purposes = {name: collected_for(feature, self.signals) for name, feature in self.schema.features.items()}
+        return {name: named for name, named in purposes.items() if named}
+
+    @cached_property
+    def collecting_purposes(self) -> frozenset[str]:
+        """The purposes that some feature, or some signal that a moment waits for, was collected for."""
+        waited_for = (self.purposes_of_moment(moment) for moment in self._moments.values())
+        return frozenset[str]().union(*self.purposes_of.values(), *waited_for)
+
+    def unreadable(self, refused: frozenset[str]) -> frozenset[str]:
+        """Return the features that were collected for one of the refused purposes; worked out once for each set."""
+        names = self._unreadable.get(refused)
+        if names is None:
+            names = frozenset(name for name, purposes in self.purposes_of.items() if purposes & refused)
+            self._unreadable[refused] = names
+        return names
+
+    def purposes_of_moment(self, moment: MomentRule) -> frozenset[str]:
+        """Return the purposes of the signals that a moment waits for, and of the features that its rule reads."""
+        waited_for = (self.signals[name].purpose for name in moment.on if name in self.signals)
+        read = (self.purposes_of.get(name, frozenset[str]()) for name in self.rule(moment.when).reads)
+        return frozenset(p for p in waited_for if p is not None).union(*read)
+
+    @cached_property
+    def protections(self) -> tuple[tuple[Rule, ...], ...]:
+        """The rules of the protections, together by the purposes of what they read, so that none decides for others."""
+        groups: dict[frozenset[str], list[Rule]] = {}
+        for protection in self.catalogue.protections:
+            rule = self.rule(protection.when)
+            purposes = frozenset[str]().union(*(self.purposes_of.get(name, ()) for name in rule.reads))
+            groups.setdefault(purposes, []).append(rule)
+        return tuple(map(tuple, groups.values()))
 
     def signals_of(self, moment: MomentRule) -> frozenset[str]:
         """Return the types of signals that a moment waits for, or that the features of its rule are computed from."""

@@ -7,6 +7,8 @@ from math import isfinite
 from decisioning.catalogue.actions import Action
 from decisioning.catalogue.release import Release
 from decisioning.catalogue.view import View
+from decisioning.deciding.consent import Permission, permissions
+from decisioning.deciding.ethics import refused_of, withdrawn_by_request, without
 from decisioning.errors import RequestError
 from decisioning.facts.forms import PRIOR_MODEL, Ask, Known, Shadow
 from decisioning.facts.schema import Facts, Value
@@ -71,7 +73,39 @@ class Case:
         return history_of(self.release, self.known, self.now_us)
 
     def facts(self) -> Facts:
-        """The facts as served: profile, signals, request context and built-in facts; unknown ones are left out."""
+        """The facts as served: profile, signals, request context and built-in facts.
+
+        Unknown ones are left out, and those that were collected for a purpose that is not permitted.
+        """
+        return without(self._known_facts, self.unreadable) if self.unreadable else self._known_facts
+
+    @lazy_property
+    def refused(self) -> frozenset[str]:
+        """The purposes that something was collected for, and that are not permitted here and now."""
+        purposes = self.release.collecting_purposes
+        return refused_of(purposes, self.permissions) if purposes else purposes
+
+    @lazy_property
+    def unreadable(self) -> frozenset[str]:
+        """Names of the features that nothing may read, as the customer did not permit what they were collected for."""
+        return self.release.unreadable(self.refused) if self.refused else self.refused
+
+    @lazy_property
+    def permissions(self) -> dict[str, Permission]:
+        """Purpose -> permission for this request: what is on record, less what the request withdraws."""
+        release, view, facts = self.release, self.view, self._known_facts
+        return permissions(
+            self.known.person,
+            release.purposes,
+            view.channel.id,
+            release.bases(facts, self.history),
+            self.now_us,
+            withdrawn=withdrawn_by_request(release, self.reported_consents(), facts, self.history),
+            rule=view.rule,
+        )
+
+    @lazy_property
+    def _known_facts(self) -> Facts:
         recorded = {
             name: value
             for name, value in self.known.facts.items()

@@ -19,7 +19,7 @@ from decisioning.catalogue.view import View
 from decisioning.deciding.arbitration import NOTHING, Field, Limits, Pick, Slot
 from decisioning.deciding.consent import Permission
 from decisioning.facts.schema import Facts
-from decisioning.rules import History
+from decisioning.rules import History, Rule
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,18 @@ def withdrawn_by_request(
 def protected_facts(release: Release, own: Facts, others: Sequence[Facts], history: History) -> Facts:
     """Return what is known of a customer, so that a protection holds under every id of one person.
 
-    If none holds by the customer's own facts, what the first reads that holds by those of a joined id replaces theirs.
+    If none holds by the customer's own facts, what the first reads that holds by those of a joined id replaces theirs:
+    among the protections that read what was collected for the same purposes, so that what may not be read replaces
+    nothing that may.
 
     :param others: what is known under each joined id
     """
-    rules = [release.rule(protection.when) for protection in release.catalogue.protections]
+    for rules in release.protections:
+        own = _protected_by(rules, own, others, history)
+    return own
+
+
+def _protected_by(rules: Sequence[Rule], own: Facts, others: Sequence[Facts], history: History) -> Facts:
     if any(rule.truth(own, history) is True for rule in rules):
         return own
     for other in others:
@@ -79,9 +86,18 @@ def readable(release: Release, facts: Facts, emotion: Permission | None) -> Fact
 
     Requests stay.
     """
-    if emotion is None or emotion.allowed:
-        return facts
-    return {name: value for name, value in facts.items() if name not in release.emotion_features}
+    return facts if emotion is None or emotion.allowed else without(facts, release.emotion_features)
+
+
+def without(facts: Facts, names: frozenset[str]) -> Facts:
+    """Return the facts but for those of these names."""
+    return {name: value for name, value in facts.items() if name not in names}
+
+
+def refused_of(purposes: frozenset[str], permissions: Mapping[str, Permission]) -> frozenset[str]:
+    """Return those of the purposes that are not permitted, or not for everything."""
+    allowed = (p for p in purposes if (given := permissions.get(p)) and given.allowed and given.groups is None)
+    return purposes.difference(allowed)
 
 
 def mood(

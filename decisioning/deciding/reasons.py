@@ -117,7 +117,7 @@ class Reasoning:
             return frozenset()
         if (known := self._decisive.get(id(weight))) is None:
             needed = frozenset(name for name in weight.rule.reads if not self._applies_without(weight, name))
-            known = self._decisive[id(weight)] = needed or weight.rule.reads
+            known = self._decisive[id(weight)] = needed or weight.rule.reads - self.case.unreadable
         return known
 
     def _applies_without(self, weight: Weight, name: str) -> bool:

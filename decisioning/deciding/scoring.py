@@ -1,7 +1,9 @@
 """How likely each permitted candidate is: by the assigned model, or by the catalogue's priors where none may score."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,9 @@ from decisioning.facts.forms import BlockScorer, Scorer, Scores
 from decisioning.facts.schema import Facts
 from decisioning.records.formats import JSON_FORMAT
 from decisioning.records.kept import Floats
+
+_SIGN: Final = re.compile("[=+-]")
+"""What ends the name of a feature in a factor such as `age+0.4` or `plan=basic`."""
 
 
 def score_permitted(case: Case, screened: Screened, facts: Facts, score: Scorer) -> Scores:
@@ -73,7 +78,7 @@ def _checked(scores: Scores, case: Case, screened: Screened) -> Scores:
     rounded = Scores(
         propensity=in_32_bits(scores.propensity),
         evidence=scores.evidence,
-        factors=scores.factors,
+        factors=_of_readable(scores.factors, case.unreadable) if case.unreadable else scores.factors,
         transparency=None if floor is None else scores.transparency,
         upper=None if scores.upper is None else in_32_bits(scores.upper),
         uplift=None if scores.uplift is None or not by_uplift else in_32_bits(scores.uplift),
@@ -81,6 +86,11 @@ def _checked(scores: Scores, case: Case, screened: Screened) -> Scores:
     if not (scores.propensity.min() >= 0.0 and scores.propensity.max() <= 1.0):  # neither holds for NaN
         raise SealBroken("the model gave a propensity outside [0, 1]; nothing was decided")
     return _of_commercial(rounded if floor is None else _transparent_enough(rounded, floor, screened), screened)
+
+
+def _of_readable(factors: Sequence[tuple[str, ...]], unreadable: frozenset[str]) -> Sequence[tuple[str, ...]]:
+    """Return the factors without those of features that may not be read, and so were missing."""
+    return tuple(tuple(name for name in names if _SIGN.split(name)[0] not in unreadable) for names in factors)
 
 
 def _as_it_is(column: Floats) -> Floats:

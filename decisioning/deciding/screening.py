@@ -15,9 +15,9 @@ from decisioning.catalogue.view import Gate, Mask, View, bits_of, mask_of, posit
 from decisioning.deciding import arms
 from decisioning.deciding.arbitration import Limits
 from decisioning.deciding.case import Case, undrawn_case
-from decisioning.deciding.consent import Permission, permissions
+from decisioning.deciding.consent import Permission
 from decisioning.deciding.contact import limits, quiet, suppressed
-from decisioning.deciding.ethics import may_profile, readable, withdrawn_by_request
+from decisioning.deciding.ethics import may_profile, readable
 from decisioning.deciding.worth import Worth, worth
 from decisioning.facts.forms import Ask, Known, Withheld
 from decisioning.facts.schema import Facts, Value
@@ -125,10 +125,12 @@ def screen(case: Case, facts: Facts, arm: str | None = None) -> Screened:
     """
     view, requested, arm = case.view, case.requested(), arm or arms.arm_for(case)
     sieve = _Sieve(requested)
-    allowed = permissions_of(case, facts)
+    allowed = case.permissions
     _standing_gates(sieve, case, facts)
     _consent_gates(sieve, view, allowed)
     truths = view.screened(facts, case.history)
+    if case.unreadable:
+        truths = _protecting(view, truths, case.unreadable)
     _rule_gates(sieve, case, facts, truths)
     room = _contact_gates(sieve, case, facts)
     if truths != view.passing:
@@ -164,26 +166,16 @@ def screened_for(
 
 
 def moment_happens(release: Release, ask: Ask, known: Known, now_us: int) -> bool:
-    """Tell whether the moment that `ask` names is TRUE; UNKNOWN is not. Raises NotFound if it is not released."""
-    rule = release.rule(release.moment(ask.moment or "").when)
-    case = undrawn_case(ask, known, release, now_us)
-    served = case.facts()
-    facts = readable(release, served, permissions_of(case, served).get(EMOTION))
+    """Tell whether the moment that `ask` names is TRUE; UNKNOWN is not, nor is one by what may not be read.
+
+    Raises NotFound if it is not released.
+    """
+    moment = release.moment(ask.moment or "")
+    rule, case = release.rule(moment.when), undrawn_case(ask, known, release, now_us)
+    if not case.refused.isdisjoint(release.purposes_of_moment(moment)):
+        return False
+    facts = readable(release, case.facts(), case.permissions.get(EMOTION))
     return rule.truth(facts, case.history) is True
-
-
-def permissions_of(case: Case, facts: Facts) -> dict[str, Permission]:
-    """Return purpose -> permission for this request: what is on record, less what the request withdraws."""
-    release, view = case.release, case.view
-    return permissions(
-        case.known.person,
-        release.purposes,
-        view.channel.id,
-        release.bases(facts, case.history),
-        case.now_us,
-        withdrawn=withdrawn_by_request(release, case.reported_consents(), facts, case.history),
-        rule=view.rule,
-    )
 
 
 def _standing_gates(sieve: _Sieve, case: Case, facts: Facts) -> None:
@@ -233,6 +225,18 @@ def _rule_gates(sieve: _Sieve, case: Case, facts: Facts, truths: Truths) -> None
             _per_action_gate(sieve, gate, case, facts)
         elif not gate.passes(truth):
             sieve.stop(gate.members.bits, gate.id, _verdict(truth, gate), gate.rule)
+
+
+def _protecting(view: View, truths: Truths, unreadable: frozenset[str]) -> Truths:
+    """Return the truths with every protection unknown that reads what may not be read, whatever its default is.
+
+    Who does not let a fact be read is protected as if it held.
+    """
+    own = (
+        None if gate.id.startswith("protection:") and not unreadable.isdisjoint(gate.rule.reads) else truth
+        for gate, truth in zip(view.gates, truths, strict=False)
+    )
+    return (*own, *truths[len(view.gates) :])
 
 
 def _per_action_gate(sieve: _Sieve, gate: Gate, case: Case, facts: Facts) -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from decisioning.facts.because import Because
-from decisioning.facts.signals import SignalFeature
+from decisioning.facts.signals import SignalFeature, SignalType
 from decisioning.spec import Description, FeatureName, Id, Locale, Strict, Tag, Value, worded
 
 __all__ = [
@@ -60,10 +60,12 @@ class Feature(Strict):
     `asserted_by`: the person who stated the value, which was not measured (refused in prod). `proxy_for`: the special
     categories that the feature reveals; whatever may not read those may not read it. `changeable`: the customer could
     change it, so a counterfactual may; for a number, the values that the customer can choose from. `because`: how it is
-    told as a reason, and where.
+    told as a reason, and where. `purpose`: what it is collected for, beside the purposes of the signals it is computed
+    from; where one of these is not permitted, it is not read.
     """
 
     name: FeatureName
+    purpose: Id | None = None
     dtype: Dtype
     unit: str | None = None
     source: Source = "profile"
@@ -119,6 +121,13 @@ class Feature(Strict):
         """The catalogue's reason why this feature may not be used to sell; None if it may."""
         tag = next((t for t in NEVER_SELLS if t in self.tags), None)
         return f"tagged `{tag}`" if tag else f"a proxy for `{self.proxy_for[0]}`" if self.proxy_for else None
+
+
+def collected_for(feature: Feature, types: Mapping[str, SignalType]) -> frozenset[str]:
+    """Return the purposes of a feature: the one that it states, and those of the signals that it is computed from."""
+    of = (types.get(name) for name in (feature.signal.of if feature.signal else ()))
+    named = (feature.purpose, *(type_.purpose for type_ in of if type_ is not None))
+    return frozenset(purpose for purpose in named if purpose is not None)
 
 
 def _built_in(name: FeatureName, dtype: Dtype, en: str, nl: str) -> Feature:

@@ -123,9 +123,13 @@ class SignalField(Strict):
 
 
 class SignalType(Strict):
-    """A kind of event. `retention_days`: how long each event is stored; features computed from it stay."""
+    """A kind of event. `retention_days`: how long each event is stored; features computed from it stay.
+
+    `purpose`: what it is collected for; where that is not permitted, nothing that is computed from it is read.
+    """
 
     id: Id
+    purpose: Id | None = None
     retention_days: float = Field(gt=0, le=36_500)
     fields: tuple[SignalField, ...] = ()
     tags: tuple[Tag, ...] = ()

@@ -26,6 +26,7 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "nothing": "Nothing is shown in “{0}”.",
         "why": "Why: {0}",
         "withheld": "{0} other possibilities were left out: {1}.",
+        "not shown": "Not shown, as the customer asked so: what was collected for {0}.",
         "changed": "Had {0}, then {1}.",
         "unchanged": "Nothing was found that you could change for another outcome.",
         "first": "“{0}” would have come first",
@@ -60,6 +61,7 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "nothing": "Op “{0}” staat niets.",
         "why": "Waarom: {0}",
         "withheld": "{0} andere mogelijkheden vielen af: {1}.",
+        "not shown": "Niet getoond, want de klant vroeg daarom: wat is verzameld voor {0}.",
         "changed": "Als {0}, dan {1}.",
         "unchanged": "Er is niets te veranderen gevonden dat tot een andere uitkomst leidt.",
         "first": "was “{0}” als eerste gekomen",
@@ -137,6 +139,9 @@ def _sentences(
             yield from _offer(computed, str(placed["name"]), str(offer["treatment"]), locale, audience)
     if left_out := what_was_left_out(computed, locale):
         yield left_out
+    if refused := sorted(computed.case.refused):
+        names = texts["and"].join(_purpose(computed.release, name, locale) for name in refused)
+        yield texts["not shown"].format(names)
     for hint in hints(computed.release, computed.case.ask, locale):
         yield str(hint["text"])
     yield _what_instead(computed, instead, locale)

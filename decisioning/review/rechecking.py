@@ -12,6 +12,7 @@ An offer still stands if all of this holds:
   `notice_version` that changed takes them away), protections, policies, quiet hours, suppression, caps, holdout;
 - the caps leave room for it beside the other offers of the decision, whose own contacts are not counted twice;
 - if it was chosen with profiling, profiling is permitted;
+- if it was chosen by what was collected for a purpose, that purpose is permitted;
 - the emotion layer does not silence it, if it sells or lends.
 
 A repeat gets the recorded answer if every offer still stands, and every permission that the decision cites still holds.
@@ -83,7 +84,9 @@ def recheck(
     lapsed = tuple(p for p in record["permissions"] if p not in allowed or not allowed[p].allowed)
     mood = ethics.mood(release, facts, case.history, allowed, ask.moment)
     own = {c.offer_id: c for c in known.person.contacts if c.offer_id in before}
-    offers = _Offers(case, screened, own, lapsed, mood.silence_sales)
+    read = frozenset[str]().union(*(release.purposes_of.get(name, ()) for name in record["facts"]))
+    used = (*(p for p in lapsed if p == PROFILING), *sorted(case.refused & read))
+    offers = _Offers(case, screened, own, used, mood.silence_sales)
     return Recheck(dict(offers.stopped(record["answer"]["placements"])), lapsed, _call_holds(record, case, allowed))
 
 
@@ -91,8 +94,11 @@ def _call_holds(record: Mapping[str, Any], case: Case, allowed: Mapping[str, Per
     """Tell whether the decision's call for a person holds: what it read then may still be read, and calls for one."""
     release, facts = case.release, record["facts"]
     emotion = allowed.get(EMOTION)
-    if record["answer"]["handover"] is None or not (case.known.person.restricted or (emotion and not emotion.allowed)):
+    hidden = not case.unreadable.isdisjoint(facts)
+    may_not_hold = case.known.person.restricted or hidden or (emotion and not emotion.allowed)
+    if record["answer"]["handover"] is None or not may_not_hold:
         return True
+    facts = ethics.without(facts, case.unreadable) if hidden else facts
     if case.known.person.restricted:
         facts = {name: value for name, value in facts.items() if name in release.request_features}
     return ethics.mood(release, facts, case.history, allowed).handover is not None
@@ -113,12 +119,15 @@ def _standing_without(standing: Standing, offer_ids: frozenset[str]) -> Standing
 
 @dataclass(frozen=True)
 class _Offers:
-    """The offers of a decision, looked at again; `own`: their contacts as they are now."""
+    """The offers of a decision, looked at again; `own`: their contacts as they are now.
+
+    `used`: purposes that are not permitted any more, and by which the offers were chosen.
+    """
 
     case: Case
     screened: Screened
     own: Mapping[str, Contact]
-    lapsed: Sequence[str]
+    used: Sequence[str]
     silence_sales: bool
 
     def stopped(self, placements: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
@@ -149,6 +158,6 @@ class _Offers:
             return RELEASED
         if not self.screened.permitted[at]:
             return next(stop.gate for stop in self.screened.stops if stop.candidates >> at & 1)
-        if PROFILING in self.lapsed:
-            return f"consent:{PROFILING}"
+        if self.used:
+            return f"consent:{self.used[0]}"
         return SILENCED if self.silence_sales and self.screened.view.sells_or_lends[at] else None

@@ -24,6 +24,7 @@ _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "issues": "The request is about something else.",
         "person": "It needs a person to talk to.",
         "gate": "Not offered: {0}.",
+        "not shown": "{0} Not shown: the customer asked so.",
     },
     "nl": {
         "below": "Stond lager dan “{0}”.",
@@ -40,6 +41,7 @@ _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "issues": "De aanvraag gaat over iets anders.",
         "person": "Daarvoor is een gesprek met een mens nodig.",
         "gate": "Niet aangeboden: {0}.",
+        "not shown": "{0} Niet getoond: de klant vroeg daarom.",
     },
 }
 _MONTHS: Final = {
@@ -53,7 +55,7 @@ _OF_THE_REQUEST: Final = {"action:account": "account_id", "request:issues": "iss
 def why_withheld(
     computed: Computation, withheld: Withheld, locale: str, in_words: Callable[[Release, str, str], str]
 ) -> str:
-    """Return why a candidate did not pass.
+    """Return why a candidate did not pass; where its gate reads what may not be read, that it is not shown.
 
     :param in_words: release, gate and locale -> the gate in words
     """
@@ -63,7 +65,9 @@ def why_withheld(
     kind, _, outcome = gate.partition(":")
     if kind == "suppressed":
         return _answered(computed, withheld.treatment.partition(".")[0], outcome, locale)
-    return words["gate"].format(in_words(computed.release, gate, locale))
+    text = words["gate"].format(in_words(computed.release, gate, locale))
+    reads_nothing_hidden = computed.case.unreadable.isdisjoint(withheld.facts)
+    return text if reads_nothing_hidden else words["not shown"].format(text)
 
 
 def _answered(computed: Computation, action: str, outcome: str, locale: str) -> str:

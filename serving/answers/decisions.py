@@ -167,5 +167,6 @@ class Explanation(DecisionAnswer):
     picks: list[Json]
     candidates: list[Candidate]
     asserted: list[dict[str, str]]
+    not_shown: list[str] | None = None
     counterfactual: Json
     text: Any

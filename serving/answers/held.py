@@ -170,10 +170,14 @@ class StandingAnswer(Answer):
 
 
 class Customer(StandingAnswer):
-    """The profile and the standing of a customer."""
+    """The profile and the standing of a customer.
+
+    `not_shown`: features that the customer did not permit the company to read.
+    """
 
     customer_id: str
     facts: dict[str, Fact]
+    not_shown: list[str] | None = None
 
 
 class Account(StandingAnswer):

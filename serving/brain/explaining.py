@@ -1,12 +1,14 @@
 """Explain a recorded decision for every candidate, by screening and deciding again from the ledger."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from decisioning.catalogue.release import Release
 from decisioning.deciding.record import Computation
 from decisioning.errors import NotFound, Refused
 from decisioning.facts.forms import Known, canonical
+from decisioning.facts.schema import Value
 from decisioning.facts.standing_rules import NO_PAST
 from decisioning.records.audiences import Audience, answer_for, figures_for
 from decisioning.records.formats import JSON_FORMAT, format_of
@@ -18,13 +20,17 @@ from features.ledger import Record
 from features.ledger.as_of_decision import KnownAtDecisions, known_at_decision
 from serving.brain.runtime import Brain
 
+NOT_SHOWN: Final = "not shown: the customer asked so"
+"""What stands where something would be named that was collected for a purpose that is not permitted."""
+
 
 def explain(
     brain: Brain, decision_id: str, *, contributions: bool = False, audience: Audience = "company"
 ) -> dict[str, Any]:
     """Return the decision, its request, and every candidate with its factors or the gate that stopped it.
 
-    It includes what the customer could change for another first offer, and a summary in words. Raises NotFound if there
+    It includes what the customer could change for another first offer, and a summary in words; `not_shown`: features
+    that were not read, as what they were collected for was not permitted. Raises NotFound if there
     is no such decision, or if what it was made from was erased.
 
     :param contributions: whether to add what each feature added to the passed candidates' scores; it takes
@@ -35,6 +41,7 @@ def explain(
     known = known_at_decision(brain.ledger, stream, body)
     release = brain.release(body["release"])
     computed = recomputed(body, known, release)
+    hidden = sorted(computed.case.unreadable)
     alternative = _counterfactual(brain, body, known, release)
     candidates = _candidates(computed, body)
     hinted = hints(release, computed.case.ask)
@@ -52,6 +59,7 @@ def explain(
         "asserted": _asserted(release, known, body),
         "counterfactual": _counterfactual_json(alternative),
         **({"hints": hinted} if hinted else {}),
+        **({"not_shown": hidden} if hidden else {}),
         "text": narrative(computed, body["answer"], alternative, audience),
     }
 
@@ -166,12 +174,27 @@ def _candidates(computed: Computation, body: dict[str, Any]) -> list[dict[str, A
             }
         )
     stopped = (
-        {"treatment": w.treatment, "passed": False, "gate": w.gate, "why": w.why, "facts": w.facts}
+        {"treatment": w.treatment, "passed": False, "gate": w.gate, "why": w.why, "facts": _shown(computed, w.facts)}
         for w in screened.withheld
     )
     texts = whys_not(computed, body["answer"]["placements"])
     every = ({**c, **({"text": texts[c["treatment"]]} if c["treatment"] in texts else {})} for c in (*passed, *stopped))
     return sorted(every, key=lambda c: str(c["treatment"]))
+
+
+def _shown(computed: Computation, facts: Mapping[str, Value | None]) -> dict[str, Value | None]:
+    """Return what a gate read, and of what may not be read that the customer asked so."""
+    hidden = computed.case.unreadable
+    return {name: NOT_SHOWN if name in hidden else value for name, value in facts.items()}
+
+
+def _with_hidden(shares: dict[str, Any], hidden: frozenset[str]) -> dict[str, Any]:
+    """Return what features contributed, with one sum for those that are missing because they may not be read."""
+    features: dict[str, float] = {}
+    for name, added in shares["features"].items():
+        shown = NOT_SHOWN if name.partition("=")[0] in hidden else name
+        features[shown] = features.get(shown, 0.0) + added
+    return {**shares, "features": features}
 
 
 def _add_contributions(brain: Brain, computed: Computation, candidates: list[dict[str, Any]]) -> None:
@@ -184,7 +207,9 @@ def _add_contributions(brain: Brain, computed: Computation, candidates: list[dic
         if candidate["passed"]:
             row, i = rows[candidate["treatment"]]
             opaque = stated is not None and stated[row] < computed.view.transparency_floor[i]
-            candidate["contributions"] = None if shares is None or opaque else shares(computed.view.candidates[i])
+            added = None if shares is None or opaque else shares(computed.view.candidates[i])
+            hidden = computed.case.unreadable
+            candidate["contributions"] = _with_hidden(added, hidden) if added and hidden else added
 
 
 def _asserted(release: Release, known: Known, body: dict[str, Any]) -> list[dict[str, str]]:

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from decisioning.deciding.case import undrawn_case
 from decisioning.errors import Erased, OutOfScope, RequestError
+from decisioning.facts.forms import Ask, PlacementAsk
 from decisioning.facts.standing import Consent, Link, Standing
 from decisioning.facts.standing_rules import NO_PAST
 from decisioning.times import iso
@@ -82,7 +84,29 @@ def customer(brain: Brain, customer_id: str) -> dict[str, Any]:
     standing = brain.ledger.read(stream)[0]
     stored = brain.snapshot.profiles.read([stream], now_us=now_us())[0]
     facts = {} if standing.erased else dict(sorted(stored.facts.items()))  # which are deleted after the tombstone
-    return {"customer_id": customer_id, "facts": facts, **standing_json(standing)}
+    hidden = _not_shown(brain, customer_id)
+    shown = {name: value for name, value in facts.items() if name not in hidden}
+    more = {"not_shown": sorted(hidden)} if hidden and not standing.erased else {}
+    return {"customer_id": customer_id, "facts": shown, **more, **standing_json(standing)}
+
+
+def _not_shown(brain: Brain, customer_id: str) -> frozenset[str]:
+    """Return the features that are not shown: their purpose is not permitted on every channel on which a person is.
+
+    Where the company has no such channel, every channel counts.
+    """
+    snapshot, at_us = brain.snapshot, now_us()
+    release = snapshot.release
+    if not release.collecting_purposes:
+        return frozenset()
+    channels = [c.id for c in release.catalogue.channels if c.human] or list(release.channels)
+    placements = (PlacementAsk(name="a look"),)
+    asks = [
+        Ask(request_id="look", customer_id=customer_id, channel=c, mode="preview", placements=placements)
+        for c in channels
+    ]
+    known = brain.known(asks[0], snapshot, at_us)
+    return frozenset[str]().union(*(undrawn_case(ask, known, release, at_us).unreadable for ask in asks))
 
 
 def account(brain: Brain, account_id: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 from decisioning.catalogue.check.words import hint
 from decisioning.catalogue.release import Release
 from decisioning.errors import Refused
+from decisioning.facts.schema import Feature
 from features.decisions.log import DecisionLog, Progress
 from features.decisions.parsing import NOTHING
 from training.evaluation.policies import (
@@ -174,15 +175,16 @@ def train_risk(
 
     Every contact whose window holds the outcome is labelled with it, whichever contact or action it was told of.
     Metrics are of five folds, each judged by a model that did not see it; from 20,000 rows on, of the folds that the
-    fit makes anyway. Scores of models are not inputs: the model would learn from itself. A customer who allows no
-    profiling, or is erased or restricted, gets no score.
+    fit makes anyway. Scores of models are not inputs: the model would learn from itself. Nor is what is collected for a
+    purpose. A customer who allows no profiling, or is erased or restricted, gets no score.
 
     :raises Refused: `feature` is not a float of source `model`, or the log does not hold `outcome` often enough
     """
     recipe, step, release = recipe or Recipe(), _Steps(progress, 3), context.release
     _check_score(release, feature)
     check_inputs(release, inputs)
-    names = [f.name for f in release.schema.learnable if f.source != "model" and (inputs is None or f.name in inputs)]
+    names = [f.name for f in release.schema.learnable if _may_foretell(release, f)]
+    names = [name for name in names if inputs is None or name in inputs]
     data = _events(training_set(context, now_us, outcome=outcome, shared=True, progress=progress), names)
     step("fitting")
     model, metrics = fit_event(data, recipe)
@@ -302,6 +304,11 @@ def _policy_rows(value: PolicyValue) -> list[Result]:
         }
         for e in value.estimates
     ]
+
+
+def _may_foretell(release: Release, feature: Feature) -> bool:
+    """Tell whether a score of a model may read a feature: no other score, and nothing that needs a permission."""
+    return feature.source != "model" and feature.name not in release.purposes_of
 
 
 def check_inputs(release: Release, inputs: Sequence[str] | None) -> None:

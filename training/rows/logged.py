@@ -142,8 +142,11 @@ def _treatments(column: pa.ChunkedArray, action: Ints, n: int) -> tuple[tuple[tu
 
 
 def _filled(table: pa.Table, schema: FeatureSchema, history: "History", release_of: ReleaseOf) -> pa.Table:
-    """Return the table with the facts that were not served replaced by those known at the time of the row."""
-    stored = [f.name for f in schema.learnable if f.source in ("profile", "model")]
+    """Return the table with the facts that were not served replaced by those known at the time of the row.
+
+    What is collected for a purpose stays unknown, as nothing tells whether it was permitted then.
+    """
+    stored = [f.name for f in schema.learnable if f.source in ("profile", "model") and f.purpose is None]
     unserved = _unserved(table["_release"], stored, release_of)
     rows = np.flatnonzero(np.any(list(unserved.values()), axis=0)) if unserved else np.zeros(0, dtype=np.int64)
     if not len(rows):

@@ -1,6 +1,6 @@
 """Checks of the promises to customers: purposes, ages, country rules, significant actions, and wording."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from re import findall
 from typing import Any
@@ -19,10 +19,12 @@ from decisioning.catalogue.actions import (
 from decisioning.catalogue.check.shape import Draft, Item, repeated_names, unknown_names
 from decisioning.catalogue.content import PLACEHOLDER
 from decisioning.catalogue.countries import SHIPPED
+from decisioning.catalogue.policies import Protection
 from decisioning.catalogue.source import Path
 from decisioning.catalogue.wording import claims, pretended_feeling
 from decisioning.errors import Mistake
-from decisioning.facts.schema import Feature
+from decisioning.facts.schema import Feature, collected_for
+from decisioning.facts.signals import SignalType
 
 _PROOF_DTYPES = {"scarcity": ("int", "float"), "deadline": ("timestamp",)}
 _BASES_FOR_AUTOMATION = ("contract", "legal-obligation")
@@ -35,6 +37,7 @@ def ethics_problems(draft: Draft) -> Iterator[Mistake]:
     yield from _soft_opt_ins(draft)
     yield from _channels(draft)
     yield from _emotion_purpose(draft)
+    yield from _collecting(draft)
     features = {item.spec.name: item.spec for item in draft.features}
     for item in draft.actions:
         yield from _purpose_missing(item)
@@ -142,6 +145,54 @@ def _emotion_purpose(draft: Draft) -> Iterator[Mistake]:
         if asked is not None:
             message = "it reads a request, and no purpose `service` is declared"
             yield asked[0].problem((asked[1],), message, 'add `{id: service, notice_version: "1"}` to `purposes`')
+
+
+def _collecting(draft: Draft) -> Iterator[Mistake]:
+    """What was collected for a purpose is read where that is permitted: neither to permit it, nor to hear a request."""
+    collected: tuple[Item[SignalType] | Item[Feature], ...] = (*draft.signals, *draft.features)
+    for stated in collected:
+        if stated.spec.purpose is not None:
+            known = draft.known_ids["purposes"]
+            yield from unknown_names(stated, ("purpose",), "purpose", (stated.spec.purpose,), known)
+    types = {item.spec.id: item.spec for item in draft.signals}
+    purposes = {item.spec.name: collected_for(item.spec, types) for item in draft.features}
+    for item in draft.features:
+        if "request" in item.spec.tags and purposes[item.spec.name]:
+            message = f"it holds a request, and is collected for {_listed(purposes[item.spec.name])}"
+            yield item.problem(("tags",), message, "collect it for no purpose: a request holds whatever is permitted")
+    yield from _what_permits(draft, purposes)
+    for protection in draft.protections:
+        yield from _one_purpose(protection, purposes)
+
+
+def _what_permits(draft: Draft, purposes: Mapping[str, frozenset[str]]) -> Iterator[Mistake]:
+    """Yield what permits purposes and is itself read for one."""
+    suggestion = "read a feature that states no purpose"
+    for key in ("age_feature", "time_zone_feature"):
+        if collected := purposes.get(getattr(draft.settings.spec, key) or ""):
+            message = f"it says what may be done with a customer, and is collected for {_listed(collected)}"
+            yield draft.settings.problem((key,), message, suggestion)
+    for item in draft.bases:
+        for key in ("customer", "opt_out_offered") if item.spec.soft_opt_in else ():
+            for name in sorted(_named(getattr(item.spec.soft_opt_in, key), purposes)):
+                message = f"it permits a purpose, and `{name}` is collected for {_listed(purposes[name])}"
+                yield item.problem(("soft_opt_in", key), message, suggestion)
+
+
+def _one_purpose(item: Item[Protection], purposes: Mapping[str, frozenset[str]]) -> Iterator[Mistake]:
+    """Yield a protection that would replace what may be read by what may not, where a joined customer needs it."""
+    words = {name for name in findall(r"\w+", item.spec.when) if name in purposes}
+    if len({purposes[name] for name in words}) > 1:
+        message = "it reads features that were collected for different purposes"
+        yield item.problem(("when",), message, "make one protection of each: each of them protects")
+
+
+def _named(text: str, purposes: Mapping[str, frozenset[str]]) -> set[str]:
+    return {name for name in findall(r"\w+", text) if purposes.get(name)}
+
+
+def _listed(purposes: frozenset[str]) -> str:
+    return ", ".join(f"`{purpose}`" for purpose in sorted(purposes))
 
 
 def _purpose_missing(item: Item[Action]) -> Iterator[Mistake]:

@@ -7,7 +7,6 @@ from typing import Literal
 from decisioning.catalogue.release import Release
 from decisioning.deciding.case import undrawn_case
 from decisioning.deciding.consent import Permission
-from decisioning.deciding.screening import permissions_of
 from decisioning.errors import RequestError
 from decisioning.facts.forms import Ask, PlacementAsk
 from decisioning.facts.standing import ALL_CHANNELS, ConsentStatus
@@ -48,7 +47,7 @@ def choices(brain: Brain, customer_id: str) -> dict[str, list[PurposeChoice]]:
     asks = {channel: _ask(release, customer_id, channel) for channel in sorted(release.channels)}
     known = brain.known(next(iter(asks.values())), snapshot, at_us)
     cases = {channel: undrawn_case(ask, known, release, at_us) for channel, ask in asks.items()}
-    permitted = {channel: permissions_of(case, case.facts()) for channel, case in cases.items()}
+    permitted = {channel: case.permissions for channel, case in cases.items()}
     return {purpose: _of_purpose(release, purpose, permitted) for purpose in release.purposes}
 
 
