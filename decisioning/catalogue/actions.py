@@ -191,7 +191,8 @@ class QuietHours(Strict):
 class Channel(ExplorationSettings):
     """Where a treatment can go.
 
-    `medium`: how an outbound channel reaches people. `machine`: a machine speaks there, and discloses it.
+    `medium`: how an outbound channel reaches people. `machine`: a machine speaks there, and discloses it. `human`: a
+    person speaks there, and chooses what to pitch; so models learn from all that was suggested there, pitched or not.
     """
 
     id: Id

@@ -213,7 +213,8 @@ def _said_of_actions(actions: Rows) -> str:
     closed, offered = (sum(a[name] for a in actions) for name in ("closed", "offered"))
     return (
         f"Rates are of {closed} of {offered} offers, and the unit of their intervals is the customer or account, whose "
-        "number stands beside them; left out are offers whose window is open or that nobody told to have been reached."
+        "number stands beside them; left out are offers whose window is open or, on channels without people, that "
+        "nobody told to have been reached."
     )
 
 
@@ -248,7 +249,8 @@ def _calibration(log: DecisionLog, release: Release) -> tuple[Rows, str]:
     table = calibration_table(bools(rows["_label"]), floats(rows["_propensity"]), unit=unit)
     return [asdict(b) for b in table], (
         f"Rates are of {len(unit)} offers to {customers} customers or accounts, over whom their errors are; left out "
-        "are offers whose window is open, that nobody told to have been reached, or that no model scored."
+        "are offers whose window is open, that no model scored, or that nobody told to have been reached on channels "
+        "without people."
     )
 
 
