@@ -30,9 +30,19 @@ LegalBasis = Literal[
 ]
 Medium = Literal["phone", "email", "sms", "push", "post"]
 HandoverKind = Literal[
-    "wish", "objection", "access", "erasure", "complaint", "care", "danger", "violence", "bereavement", "money"
+    "wish",
+    "objection",
+    "access",
+    "erasure",
+    "complaint",
+    "unsolved",
+    "care",
+    "danger",
+    "violence",
+    "bereavement",
+    "money",
 ]
-"""What a handover is about. `care` is any of the four after it, where nothing says which."""
+"""What a handover is about. `unsolved`: nothing else helped. `care`: any of the four after it; nothing says which."""
 
 HANDOVER_DAYS: Mapping[HandoverKind, int] = MappingProxyType({"access": 28, "erasure": 28, "objection": 28})
 """Within how many days a handover must be answered, where the settings say nothing: requests under articles 15 to 21 of

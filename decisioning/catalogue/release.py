@@ -174,7 +174,7 @@ class Release:
     def signals_of(self, moment: MomentRule) -> frozenset[str]:
         """Return the types of signals that a moment waits for, or that the features of its rule are computed from."""
         signals = (self.schema[name].signal for name in self.rule(moment.when).reads)
-        return frozenset({*moment.on, *(type_ for signal in signals if signal is not None for type_ in signal.of)})
+        return frozenset({*moment.on, *(type_ for s in signals if s is not None for type_ in (*s.of, *s.since))})
 
     @cached_property
     def request_features(self) -> frozenset[str]:

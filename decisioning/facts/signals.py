@@ -13,7 +13,9 @@ from pydantic import BeforeValidator, Field, model_validator
 from decisioning.spec import FeatureName, Id, Strict, Tag, Value, one_as_tuple
 
 FieldDtype = Literal["string", "enum", "int", "float", "bool"]
-Compute = Literal["count", "sum", "distinct", "last", "intensity", "seconds_since", "session_events", "session_seconds"]
+Compute = Literal[
+    "count", "sum", "distinct", "last", "intensity", "seconds_since", "session_events", "session_seconds", "repeated"
+]
 INTENT_FIELDS = ("intent", "intent_confidence")
 """Fields of a scored message that hold which of the catalogue's intents it has, and how sure that is."""
 UNKNOWN_INTENT = "unknown"
@@ -54,6 +56,8 @@ PARTS = 30
 """A window moves in steps of its length divided by this number."""
 GAP_MIN = 30.0
 MAX_KEYS = 100
+MAX_REPEATED = 20
+"""Of how many of the latest events `repeated` finds the most frequent value."""
 
 _KEYS: dict[Compute, tuple[frozenset[str], frozenset[str]]] = {
     "count": (frozenset({"window"}), frozenset()),
@@ -64,8 +68,10 @@ _KEYS: dict[Compute, tuple[frozenset[str], frozenset[str]]] = {
     "seconds_since": (frozenset(), frozenset()),
     "session_events": (frozenset(), frozenset({"gap_min"})),
     "session_seconds": (frozenset(), frozenset({"gap_min"})),
+    "repeated": (frozenset({"field", "window"}), frozenset({"since"})),
 }
 """Compute -> (keys that it needs, further keys that it may have)."""
+_ALL_KEYS = ("field", "window", "half_life_s", "gap_min", "max_keys", "since")
 _EXAMPLES = {"field": "field: page", "window": "window: 5min", "half_life_s": "half_life_s: 3600"}
 _WINDOW = re.compile(r"([1-9][0-9]{0,8})(s|min|h|d)")
 _UNIT_S = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
@@ -149,7 +155,8 @@ class SignalType(Strict):
 class SignalFeature(Strict):
     """How a feature is computed from signals of the types `of` whose fields have one of the values in `where`.
 
-    `window`: a length of time (count, sum, distinct). `max_keys`: how many of the latest distinct values are stored.
+    `window`: a length of time (count, sum, distinct, repeated). `max_keys`: how many of the latest distinct values are
+    stored. `since`: the types of signals, such as a solution, after the latest of which events count (repeated).
     """
 
     of: Annotated[tuple[Id, ...], BeforeValidator(one_as_tuple)] = Field(min_length=1)
@@ -160,11 +167,12 @@ class SignalFeature(Strict):
     half_life_s: float | None = Field(default=None, ge=0.001, le=_LONGEST_S)
     gap_min: float | None = Field(default=None, ge=1, le=1440)
     max_keys: int | None = Field(default=None, ge=1, le=1000)
+    since: Annotated[tuple[Id, ...], BeforeValidator(one_as_tuple)] = ()
 
     @model_validator(mode="after")
     def _keys_of_the_compute(self) -> Self:
         needs, may = _KEYS[self.compute]
-        set_keys = {key for key in ("field", "window", "half_life_s", "gap_min", "max_keys") if getattr(self, key)}
+        set_keys = {key for key in _ALL_KEYS if getattr(self, key)}
         for key in sorted(needs - set_keys):
             raise ValueError(f"compute `{self.compute}` needs `{key}`", f"add `{_EXAMPLES[key]}`")
         for key in sorted(set_keys - needs - may):

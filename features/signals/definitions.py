@@ -22,6 +22,7 @@ from features.signals.trackers import (
     Sum,
     Tracker,
 )
+from features.signals.trackers.repeated import Repeated
 
 _HALVINGS = 64
 _DIGITS = 12
@@ -35,6 +36,7 @@ _MAKE: Mapping[Compute, Callable[[SignalFeature, Feature, SignalSettings], Track
     "seconds_since": lambda _, __, ___: Since(),
     "session_events": lambda spec, _, settings: SessionEvents(spec.gap_us, settings.max_lateness_us),
     "session_seconds": lambda spec, _, settings: SessionSeconds(spec.gap_us, settings.max_lateness_us),
+    "repeated": lambda spec, _, __: Repeated(spec.window_us),
 }
 
 
@@ -102,9 +104,13 @@ class Definitions:
         if type(tracker).prune is not Tracker.prune:
             self.prunes.append((key, tracker.prune))
         where = tuple((name, frozenset(values)) for name, values in sorted(spec.where.items()))
-        self.types[key] = frozenset(spec.of) & types.keys()
-        for name in self.types[key]:
+        counted, ending = frozenset(spec.of) & types.keys(), frozenset(spec.since) & types.keys()
+        self.types[key] = counted | ending
+        for name in counted:
             self._feeds[name].append(Feed(key, where, spec.field, tracker.copy, tracker.add, NEVER_US))
+        if isinstance(tracker, Repeated):
+            for name in ending:
+                self._feeds[name].append(Feed(key, (), None, tracker.copy, tracker.begin_anew, NEVER_US))
 
     def feeds(self, at_us: int) -> "Feeds":
         """Return what the events of each type feed, if they are read at a time or later; by `begins_us`, ascending."""
@@ -134,6 +140,7 @@ def _content_key(spec: SignalFeature, types: Mapping[str, SignalType], settings:
         "half_life_us": spec.half_life_us,
         "keys": spec.keys if spec.compute == "distinct" else None,
         "session": [spec.gap_us, settings.max_lateness_us] if session else None,
+        **({"since": sorted(spec.since)} if spec.since else {}),
     }
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]

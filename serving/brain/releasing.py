@@ -15,6 +15,7 @@ from decisioning.review.approval import Person
 from decisioning.review.removed_gates import removed_gates
 from features.approvals.door import Door, is_let_serve
 from features.ledger import Ledger, now_us
+from features.messages.intents.fitting import confused_examples, intent_model
 from features.profile.archive import Archive
 from features.profile.repository import apply, online_is
 from features.views import Layout, views_of
@@ -85,12 +86,14 @@ def _summary(compiled: Release, workspace: Workspace) -> dict[str, Any]:
     """Return the release's hash and counts of what it holds.
 
     `superseded_and_gone` lists superseded actions that no file has, so that a misspelt one is noticed. `advice`: what
-    works and should be changed.
+    works and should be changed. `intents_held_out`: the share of examples that are named right without those like them.
     """
     catalogue = compiled.catalogue
+    intents = intent_model(catalogue.intents)
     advice = [
         *([NO_REASONS] if compiled.wording == 1 else []),
         *emotions_that_ask(catalogue.signals, catalogue.features),
+        *([] if intents is None else confused_examples(intents)),
         *lost_inputs(Registry(workspace.data), compiled),
     ]
     missing = sorted(compiled.with_superseded.keys() - compiled.actions.keys())
@@ -101,6 +104,7 @@ def _summary(compiled: Release, workspace: Workspace) -> dict[str, Any]:
         "features": len(catalogue.features),
         "policies": len(catalogue.policies),
         "personas": len(catalogue.personas),
+        **({"intents": len(intents.intents), "intents_held_out": round(intents.held_out, 3)} if intents else {}),
         **({"superseded_and_gone": missing} if missing else {}),
         **({"advice": advice} if advice else {}),
     }

@@ -30,10 +30,12 @@ _DTYPES: Mapping[Compute, Dtype] = {
     "seconds_since": "float",
     "session_events": "int",
     "session_seconds": "float",
+    "repeated": "int",
 }
 _FIELD_DTYPES: Mapping[Compute, tuple[FieldDtype, ...]] = {
     "sum": ("int", "float"),
     "distinct": ("string", "enum", "int", "bool"),
+    "repeated": ("string", "enum", "int", "bool"),
 }
 _EXAMPLE = "signal: {of: page-view, compute: count, window: 5min}"
 
@@ -114,6 +116,8 @@ def _definition_present(item: Item[Feature]) -> Iterator[Mistake]:
 def _definition(item: Item[Feature], spec: SignalFeature, types: Types, draft: Draft) -> Iterator[Mistake]:
     yield from unknown_names(item, ("signal", "of"), "signal", spec.of, draft.known_ids["signals"])
     yield from repeated_names(item, ("signal", "of"), spec.of)
+    yield from unknown_names(item, ("signal", "since"), "signal", spec.since, draft.known_ids["signals"])
+    yield from _counted_and_ending(item, spec)
     yield from _age(item, spec)
     if any(name not in types for name in spec.of):
         return  # the signal type is unknown, or was itself refused
@@ -122,6 +126,13 @@ def _definition(item: Item[Feature], spec: SignalFeature, types: Types, draft: D
     yield from _tags(item, spec, types)
     if spec.compute != "last":
         yield from _dtype(item, _DTYPES[spec.compute], f"compute `{spec.compute}`")
+
+
+def _counted_and_ending(item: Item[Feature], spec: SignalFeature) -> Iterator[Mistake]:
+    for i, name in enumerate(spec.since):
+        if name in spec.of:
+            message = f"`{name}` is counted, and begins the count anew"
+            yield item.problem(("signal", "since", i), message, "name it under `of` or under `since`")
 
 
 def _age(item: Item[Feature], spec: SignalFeature) -> Iterator[Mistake]:
@@ -186,7 +197,7 @@ def _field(item: Item[Feature], spec: SignalFeature, types: Types) -> Iterator[M
 
 def _same_dtype(item: Item[Feature], spec: SignalFeature, fields: list[SignalField]) -> Iterator[Mistake]:
     dtypes = sorted({field.dtype for field in fields})
-    if len(dtypes) > 1 and spec.compute in ("last", "distinct"):
+    if len(dtypes) > 1 and spec.compute in ("last", "distinct", "repeated"):
         message = f"`{spec.field}` is {' and '.join(f'`{dtype}`' for dtype in dtypes)}, depending on the signal"
         yield item.problem(("signal", "field"), message, "declare it with the same `dtype` in all of them")
 

@@ -22,6 +22,8 @@ from features.messages.text import clean
 _RIDGE = 0.5
 _LIKEST = 3
 """How many examples of the same intent that are most like one are held out with it: others word it otherwise."""
+_MANY_CONFUSED = 8
+"""From how many examples on two intents are told to be confused."""
 _SHARE_UNKNOWN = 0.3
 """How many of all messages have none of the intents, as far as probabilities are concerned."""
 _SLOPES = np.arange(1.0, 9.0, 0.5)
@@ -43,6 +45,16 @@ def intent_model(intents: Iterable[Intent]) -> IntentModel | None:
     return _fitted(examples) if examples else None
 
 
+def confused_examples(model: IntentModel) -> list[str]:
+    """Return advice about pairs of intents of which the examples of one are often taken for the other."""
+    return [
+        f"{count} examples of intent `{one}` are taken for `{other}` if they and those like them are held out: "
+        "give both more examples in words of their own, or make them one intent"
+        for (one, other), count in sorted(model.confusions.items())
+        if count >= _MANY_CONFUSED
+    ]
+
+
 @lru_cache(maxsize=4)
 def _fitted(intents: tuple[tuple[str, tuple[tuple[str, tuple[str, ...]], ...]], ...]) -> IntentModel:
     examples = _examples([dict(by_language) for _, by_language in intents])
@@ -56,12 +68,11 @@ def _fitted(intents: tuple[tuple[str, tuple[tuple[str, tuple[str, ...]], ...]], 
     duals: Floats = inverse @ (targets - offset)
     apart = _held_out(examples.labels, kernel, inverse, duals, targets)
     slope, unknown = _calibrated(apart, examples.labels)
-    of_intents = examples.labels < k
-    right = apart[of_intents].argmax(1) == examples.labels[of_intents]
+    names, firsts = tuple(name for name, _ in intents), zip(examples.labels, apart.argmax(1), strict=True)
+    confusions = Counter((names[label], names[first]) for label, first in firsts if first != label < k)
+    held_out = 1.0 - confusions.total() / int((examples.labels < k).sum())
     weights = _weights(vectors, duals, len(vocabulary.places))
-    return IntentModel(
-        tuple(name for name, _ in intents), vocabulary, weights, offset, slope, unknown, float(right.mean())
-    )
+    return IntentModel(names, vocabulary, weights, offset, slope, unknown, held_out=held_out, confusions=confusions)
 
 
 def _examples(intents: Sequence[dict[str, tuple[str, ...]]]) -> _Examples:

@@ -68,7 +68,8 @@ class IntentModel:
 
     `weights`: (m, k). A score is `offset` plus the sum over terms. The probability of each intent, and of none, is the
     softmax of `slope` x scores, where none has the score `unknown`. `held_out`: the share of examples that have their
-    intent as the first, each judged without itself and those most like it. Immutable; safe to share between threads.
+    intent as the first, each judged without itself and those most like it. `confusions`: (intent, which it was taken
+    for) -> the number of such examples that were taken for another one. Immutable; safe to share between threads.
     """
 
     intents: tuple[str, ...]
@@ -78,6 +79,7 @@ class IntentModel:
     slope: float
     unknown: float
     held_out: float
+    confusions: Mapping[tuple[str, str], int]
 
     def name(self, cleaned: str) -> NamedIntent:
         """Return the intent of a text from `clean`; of a long one, that of its surest passage."""

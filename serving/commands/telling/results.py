@@ -45,10 +45,14 @@ def next_step(step: str) -> Callable[[Json], str]:
 
 
 _COUNTS = ("actions", "treatments", "features", "policies", "personas")
+_INTENTS = ("intents", "intents_held_out")
 
 
 def _counts(result: Json) -> str:
-    return ", ".join(f"{result[name]} {name}" for name in _COUNTS)
+    counts = ", ".join(f"{result[name]} {name}" for name in _COUNTS)
+    if "intents" not in result:
+        return counts
+    return f"{counts}, {result['intents']} intents ({percent(result['intents_held_out'])} of held-out examples named)"
 
 
 def _checked(result: Json) -> list[str]:
@@ -308,11 +312,11 @@ def _simulated(result: Json) -> list[str]:
 
 PRESENTATIONS: Mapping[str, Presentation] = {
     "check": Presentation(
-        _checked, frozenset({"result", *_COUNTS}), next_step("brain release makes these files serve")
+        _checked, frozenset({"result", *_COUNTS, *_INTENTS}), next_step("brain release makes these files serve")
     ),
     "release": Presentation(
         _released,
-        frozenset({"release", "environment", "changed", *_COUNTS}),
+        frozenset({"release", "environment", "changed", *_COUNTS, *_INTENTS}),
         next_step("brain serve, unless a server runs: it takes the release up within two seconds"),
     ),
     "releases": Presentation(rest=_newest_first, then=next_step("brain rollback RELEASE serves an earlier one again")),

@@ -7,10 +7,12 @@ the recomputation then knows less than the decision did.
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
 
 from decisioning.catalogue.release import Release
 from decisioning.facts.schema import Feature, Value
-from decisioning.facts.signals import PARTS, Compute, SignalFeature
+from decisioning.facts.signals import MAX_REPEATED, PARTS, Compute, SignalFeature
 from features.ledger import Ledger
 from features.signals.event import Event
 from features.signals.log import events_of
@@ -40,7 +42,8 @@ def recompute(events: Iterable[Event], features: Iterable[Feature], at_us: int) 
 
 
 def _value(feature: Feature, spec: SignalFeature, events: Sequence[Event], at_us: int) -> Value | None:
-    matching = [e for e in events if _matches(e, spec)]
+    begun_us = max((e.time_us for e in events if e.type in spec.since), default=None)
+    matching = [e for e in events if _matches(e, spec) and (begun_us is None or e.time_us > begun_us)]
     value = _COMPUTES[spec.compute](matching, spec, at_us)
     if feature.max_age_s is not None and matching and at_us - matching[-1].time_us > feature.max_age_s * 1_000_000:
         return None
@@ -80,6 +83,23 @@ def _distinct(events: Matching, spec: SignalFeature, at_us: int) -> int:
     last = {event.fields[spec.field or ""]: event for event in events}
     latest = sorted(last.values(), key=lambda e: e.time_us)[-spec.keys :]
     return len(_within(latest, spec, at_us))
+
+
+def _repeated(events: Matching, spec: SignalFeature, at_us: int) -> int:
+    """Return how often the most frequent value occurs among the latest events within the window, to the microsecond.
+
+    Of events at the same time the greater value counts as the later one, and a long text is as great as its digest.
+    """
+    within = sorted(
+        (e.time_us, _kept(e.fields[spec.field or ""])) for e in events if at_us - e.time_us < spec.window_us
+    )
+    values = [value for _, value in within[-MAX_REPEATED:]]
+    return max(map(values.count, values), default=0)
+
+
+def _kept(value: Value) -> Any:
+    is_long = isinstance(value, str) and len(value) > 40
+    return blake2b(str(value).encode(), digest_size=16).hexdigest() if is_long else value
 
 
 def _last(events: Matching, spec: SignalFeature, at_us: int) -> Value | None:
@@ -124,4 +144,5 @@ _COMPUTES: Mapping[Compute, Callable[[Matching, SignalFeature, int], Value | Non
     "seconds_since": _seconds_since,
     "session_events": _session_events,
     "session_seconds": _session_seconds,
+    "repeated": _repeated,
 }

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 from functools import cache
+from hashlib import blake2b
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -48,6 +50,9 @@ features:
   - {name: since_login_s, dtype: float, source: signal, signal: {of: login, compute: seconds_since}}
   - {name: session_events, dtype: int, source: signal, signal: {of: [view, login], compute: session_events}}
   - {name: session_s, dtype: float, source: signal, signal: {of: [view, login], compute: session_seconds, gap_min: 30}}
+  - {name: page_again, dtype: int, source: signal,
+     signal: {of: view, compute: repeated, field: page, window: 1h, since: login}}
+  - {name: items_again, dtype: int, source: signal, signal: {of: view, compute: repeated, field: items, window: 30s}}
   - {name: visit_s, dtype: float, source: signal, signal: {of: view, compute: session_seconds, gap_min: 1}}
 """
 FILES = {"all.yaml": CATALOGUE}
@@ -129,6 +134,15 @@ def by_the_book(events: Sequence[Event], at_us: int) -> dict[str, Value]:
             last[value] = max(t, last.get(value, t))
         return count(sorted(last.values(), reverse=True)[:keys], window_s)
 
+    def kept(value: Value) -> Any:
+        is_long = isinstance(value, str) and len(value) > 40
+        return blake2b(str(value).encode(), digest_size=16).hexdigest() if is_long else value
+
+    def again(field: str, window_s: int, begun_us: int) -> int:
+        after = [(t, kept(v)) for t, _, v in having(field) if t > begun_us and t > at_us - window_s * S_US]
+        values = [v for _, v in sorted(after)[-20:]]
+        return max((values.count(v) for v in values), default=0)
+
     def heat(times: Sequence[int], half_life_s: int) -> float:
         return math.fsum(0.5 ** ((at_us - t) / (half_life_s * S_US)) for t in times)
 
@@ -154,6 +168,8 @@ def by_the_book(events: Sequence[Event], at_us: int) -> dict[str, Value]:
         "pages_1h": distinct("page", 3600, 3),
         "pages_24h": distinct("page", 86_400, 100),
         "items_30s": distinct("items", 30, 2),
+        "page_again": again("page", 3600, max(logins, default=-1)),
+        "items_again": again("items", 30, -1),
         "heat_10s": heat(all_times, 10),
         "heat_1h": heat(view_times, 3600),
         "session_events": session(all_times, 1800)[0],

@@ -188,13 +188,13 @@ class Distinct(Tracker):
 
     def add(self, data: Data, time_us: int, value: Any, key: str) -> Data:
         times, values = data
-        value = _short(value)
+        value = short(value)
         if value in values:
             at = values.index(value)
             if time_us <= times[at]:
                 return data
             del times[at], values[at]
-        at = _position(data, time_us, value)
+        at = position(data, time_us, value)
         times.insert(at, time_us)
         values.insert(at, value)
         if len(times) > self.keys:
@@ -228,14 +228,14 @@ class Distinct(Tracker):
         return -(-bucket * self.span_us // PARTS)
 
 
-def _short(value: Any) -> Any:
+def short(value: Any) -> Any:
     """Return the value, or the digest of a long text, so that states stay small."""
     if isinstance(value, str) and len(value) > _LONG:
         return hashlib.blake2b(value.encode(), digest_size=16).hexdigest()
     return value
 
 
-def _position(data: Data, time_us: int, value: Any) -> int:
+def position(data: Data, time_us: int, value: Any) -> int:
     """Return where to insert (time, value)."""
     times, values = data
     if not times or time_us > times[-1]:
