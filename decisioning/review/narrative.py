@@ -27,6 +27,7 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "why": "Why: {0}",
         "withheld": "{0} other possibilities were left out: {1}.",
         "not shown": "Not shown, as the customer asked so: what was collected for {0}.",
+        "withheld one": "One other possibility was left out: {1}.",
         "changed": "Had {0}, then {1}.",
         "unchanged": "Nothing was found that you could change for another outcome.",
         "first": "“{0}” would have come first",
@@ -62,6 +63,7 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "why": "Waarom: {0}",
         "withheld": "{0} andere mogelijkheden vielen af: {1}.",
         "not shown": "Niet getoond, want de klant vroeg daarom: wat is verzameld voor {0}.",
+        "withheld one": "Eén andere mogelijkheid viel af: {1}.",
         "changed": "Als {0}, dan {1}.",
         "unchanged": "Er is niets te veranderen gevonden dat tot een andere uitkomst leidt.",
         "first": "was “{0}” als eerste gekomen",
@@ -188,7 +190,8 @@ def what_was_left_out(computed: Computation, locale: str) -> str:
     gates = Counter(w.gate for w in computed.screened.withheld)
     most = sorted(gates, key=lambda gate: (-gates[gate], gate))[:MAX_GATES]
     reasons = "; ".join(f"{gate_in_words(computed.release, gate, locale)} ({gates[gate]})" for gate in most)
-    return _WORDS[locale]["withheld"].format(gates.total(), reasons)
+    text = _WORDS[locale]["withheld" if gates.total() > 1 else "withheld one"]
+    return text.format(gates.total(), reasons)
 
 
 def gate_in_words(release: Release, gate: str, locale: str) -> str:

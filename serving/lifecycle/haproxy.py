@@ -260,7 +260,7 @@ def rights(root: str) -> tuple[str, ...]:
     """Return the conditions of what customers have a right to; the body of a request must have come."""
     of_customers = paths("path_beg", root, "/v1/customers/", "/v1/visitors/", "/v1/accounts/")
     return (
-        f"METH_POST {paths('path', root, '/v1/consents')}",  # withdrawals and objections
+        f"METH_POST {paths('path', root, '/v1/consents', '/me/stop', '/me/erase')}",  # withdrawals and objections, too
         # the same by a tool: since this revision a replica refuses a request whose header names another than its body
         f"METH_POST {paths('path', root, '/mcp')} {{ req.hdr(mcp-protocol-version) 2026-07-28 }} "
         "{ req.hdr(mcp-name) refuse_consent }",

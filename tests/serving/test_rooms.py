@@ -100,6 +100,8 @@ def test_rights_have_room_while_decisions_and_all_other_requests_have_none(
     assert [proxy.ask(other)[0] for other in (get("/v1/customers/c-1"), facts)] == [503, 503]
     rights = [
         sent("POST", "/v1/consents", "{}"),
+        sent("POST", "/me/stop", "a=b"),
+        sent("POST", "/me/erase", "a=b"),
         sent("POST", "/brain/v1/consents", "{}"),
         sent("DELETE", "/brain/v1/customers/c-1"),
         sent("DELETE", "/v1/customers/c-1"),

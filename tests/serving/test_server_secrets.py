@@ -6,6 +6,7 @@ import json
 import re
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlencode, urlsplit
 from urllib.request import urlopen
 
 import pytest
@@ -58,16 +59,37 @@ def answers(server: Server) -> dict[str, bytes]:
     return found
 
 
+def of_own_page(server: Server) -> dict[str, list[bytes]]:
+    """Return the code of a link by which a customer opened their own page, and the cookie that they got for it."""
+    link = urlsplit(server("POST", "/v1/customers/c-own/links", {})[1]["url"])
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection.request("GET", f"{link.path}?{link.query}", headers={"Accept": "text/html"})
+    shown = connection.getresponse()
+    fields = dict(re.findall(r'name="(\w+)" value="([^"]*)"', shown.read().decode()))
+    cookie = str(shown.headers["Set-Cookie"]).partition(";")[0]
+    form = {"Content-Type": "application/x-www-form-urlencoded", "Cookie": cookie, "Accept": "text/html"}
+    statuses = []
+    for _ in range(2):  # the second one is refused
+        connection.request("POST", link.path, urlencode(fields), form)
+        entered = connection.getresponse()
+        entered.read()
+        statuses.append(entered.status)
+        cookie = str(entered.headers["Set-Cookie"] or cookie).partition(";")[0]
+    connection.close()
+    assert statuses == [303, 410]
+    return {"link": [fields["code"].encode()], "visit": [cookie.partition("=")[2].encode()]}
+
+
 def _is_let_in(server: Server) -> bool:
     with suppress(OSError), urlopen(f"{server.url}/openapi.json") as answer:
         return bool(answer.status == 200)
     return False
 
 
-@pytest.mark.promise("keys.nothing-told")
+@pytest.mark.promise("keys.nothing-told", "me.links")
 def test_no_secret_is_in_a_process_list_an_environment_a_log_or_an_answer(server: Server) -> None:
     """A caller puts its key into paths and queries, too, and Ray, HAProxy and the replica write their logs."""
-    secrets, places = secrets_of(server), answers(server)
+    secrets, places = {**secrets_of(server), **of_own_page(server)}, answers(server)
     for pid in processes.all_pids():
         with suppress(OSError):
             places[f"command of {pid}"] = Path(f"/proc/{pid}/cmdline").read_bytes()

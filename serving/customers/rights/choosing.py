@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from decisioning.catalogue.release import Release
 from decisioning.deciding.case import undrawn_case
@@ -16,8 +16,9 @@ from serving.contract import ConsentIn, ConsentSource
 from serving.customers.recording import record_consent
 from serving.customers.rights.entering import CUSTOMER
 
-Ground = Literal["consent", "basis", "law", "none"]
-"""Why a purpose is permitted: consent, another legal basis, one that the customer cannot refuse, or it is not."""
+Ground = Literal["consent", "basis", "law", "refused", "none"]
+"""Why a purpose is permitted: consent, another legal basis, one that the customer cannot refuse; or why it is not: they
+said no, or nothing permits it."""
 _SOURCE = "own-page"
 
 
@@ -32,7 +33,7 @@ class PurposeChoice:
     @property
     def allowed(self) -> bool:
         """Whether it is permitted."""
-        return self.ground != "none"
+        return self.ground not in ("refused", "none")
 
     @property
     def can_stop(self) -> bool:
@@ -70,13 +71,13 @@ def _uses(release: Release, channel: str, purpose: str) -> bool:
 
 
 def _strongest(grounds: Iterable[Ground]) -> Ground:
-    order: tuple[Ground, ...] = ("none", "consent", "basis", "law")
+    order: tuple[Ground, ...] = ("none", "refused", "consent", "basis", "law")
     return max(grounds, key=order.index, default="none")
 
 
 def _ground(release: Release, permission: Permission) -> Ground:
     if not permission.allowed or permission.cites is None:
-        return "none"
+        return "refused" if permission.why in get_args(ConsentStatus) else "none"
     kind, _, name = permission.cites.partition(":")
     if kind == "consent":
         return "consent"

@@ -94,10 +94,17 @@ class Contents:
             "offers": [self._offer(offer, decision) for offer in decision.offers],
             "told": decision.story is not None,
             "others": decision.story.left_out if decision.story else "",
-            "profiled": decision.story is None or decision.story.profiled,
+            "not_counted": self._not_counted(decision),
             "said": None if decision.right is None else self._t["said-yes" if decision.right else "said-no"],
             "contest": None if decision.contest is None else decision.contest["number"],
         }
+
+    def _not_counted(self, decision: SeenDecision) -> list[str]:
+        """Return what did not count: feelings for what sells (help may follow them), and what was not predicted."""
+        sells = all(offer["tier"] == "commercial" for offer in decision.offers)
+        profiled = decision.story is None or decision.story.profiled
+        absent = (("not-feelings", sells), ("not-profiled", sells and not profiled))
+        return [self._t[name] for name, is_so in absent if is_so]
 
     def _offer(self, offer: Mapping[str, Any], decision: SeenDecision) -> dict[str, Any]:
         counted = decision.story.counted.get(offer["treatment"], []) if decision.story else []
@@ -105,7 +112,7 @@ class Contents:
             "title": next(iter((offer.get("content") or {}).values()), _spoken(offer["action"])),
             "counted": counted,
             "how": self._t[f"by-{offer['automation']}"],
-            "sure": self._t.get(f"sure-{offer.get('confidence')}", ""),
+            "sure": self._t.get(f"sure-{offer.get('confidence')}", "") if offer["tier"] == "commercial" else "",
         }
 
     def _request(self, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from features.ledger import Entry
 from features.ledger.tables import REQUESTS
 from serving.brain.runtime import Brain
 from tests.serving.people.browser import Browser
@@ -133,10 +132,11 @@ def test_a_contest_has_a_number_a_date_and_an_answer_by_somebody_who_had_no_part
     assert (listed["about"], listed["decision_id"], listed["customer_id"]) == ("contest", decision, "c-5")
     assert "2026-" < listed["due_at"] > listed["opened_at"]
     stream = client.brain.subject_stream("c-5")
-    overridden = {"offer_id": f"{decision}.0", "state": "seen", "agent": "e-1"}
-    client.brain.ledger.append([Entry(stream, "contact", overridden, None)])
+    followed = {"override_id": "f-1", "decision_id": decision, "action": "tv-bundle", "kind": "accepted_suggestion"}
+    assert client.of_scope("agent")("POST", "/v1/overrides", followed)[0] == 200
+    agent = client.brain.ledger.scan(["override"])[-1].body["who"].partition(":")[2]  # type: ignore[index]
     told = {"state": "answered", "answer": HOSTILE, "changed": True}
-    refused = client("POST", f"/v1/requests/{number}/answers", {**told, "reviewer": "e-1"})
+    refused = client("POST", f"/v1/requests/{number}/answers", {**told, "reviewer": agent})
     assert (refused[0], "had a part" in refused[1]["detail"]) == (422, True)
     lead = client.of_scope("lead")
     assert lead("POST", f"/v1/requests/{number}/answers", {"state": "in_review", "reviewer": "e-2"})[0] == 200

@@ -1,12 +1,17 @@
 """How customers come to their own page: links and codes that work once, and what nobody gets by them."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from features.ledger.tables import CUSTOMER_CODES, CUSTOMER_SESSIONS
+from serving.access.people.cookies import Cookies
+from serving.access.people.signing import CookieSigner
 from serving.brain.runtime import Brain
 from serving.customers.rights import entering
+from serving.pages.me.words import words
 from tests.serving.people.browser import Browser
 from tests.serving.people.own_page import code_for, entered, heading, link_for, press
 from tests.serving.workspaces import Client, small_workspace, welcome
@@ -102,8 +107,32 @@ def test_a_form_of_another_browser_and_a_session_that_is_over_change_nothing(
 
 def test_nobody_comes_in_for_who_was_erased(client: Client) -> None:
     waiting, inside = link_for(client, "c-gone"), entered(client, "c-gone")
+    stream = client.brain.subject_stream("c-gone")
+    client.brain.ledger.bar(stream)  # what an erasure does first, before anything is deleted
+    assert heading(inside.get("/me")) == "You need a link"
     assert client("DELETE", "/v1/customers/c-gone")[0] == 200
     assert heading(inside.get("/me")) == "You need a link"
     assert press(Browser(client), waiting, "enter")[0] in (401, 410)
     assert client("POST", "/v1/customers/c-gone/links", {})[0] == 410
-    assert [row for row in client.brain.ledger.select(CUSTOMER_CODES.select()) if row.stream == "c-gone"] == []
+    assert [row for row in client.brain.ledger.select(CUSTOMER_CODES.select()) if row.stream == stream] == []
+
+
+def test_over_tls_and_under_a_path_the_cookie_goes_to_the_own_page_alone() -> None:
+    cookies = Cookies(CookieSigner(b"k" * 32), secure=True, root="/brain")
+    for kind in ("me", "language"):
+        set_cookie = cookies.set(kind, "v").split("; ")  # type: ignore[arg-type]
+        assert set_cookie[0].startswith("__Secure-brain-")
+        assert {"Path=/brain/me", "HttpOnly", "SameSite=Strict", "Secure"} <= set(set_cookie)
+    assert cookies.set("session", "v").startswith("__Host-brain-"), "those of people are as before"
+
+
+def test_every_text_is_there_in_both_languages_and_is_used() -> None:
+    english, dutch = words("en"), words("nl")
+    assert english.keys() == dutch.keys()
+    files = [file.read_text() for file in Path("serving/pages/me").iterdir() if file.suffix in (".py", ".html")]
+    families = ("about-", "because-", "by-", "channel-", "held-", "link-", "off-", "purpose-", "state-", "sure-")
+    code = "\n".join(files)
+    unused = [name for name in english if not name.startswith(families) and name.removesuffix("-text") not in code]
+    assert unused == []
+    named = set(re.findall(r't\["([\w*-]+)"\]', code))
+    assert named <= english.keys()
