@@ -68,12 +68,13 @@ def explain(
 class CustomersStory:
     """A decision as its customer may hear it: treatment -> what counted for it, and why other things were left out.
 
-    `profiled`: whether a personal score was computed.
+    `profiled`: whether a personal score was computed. `refused`: the purposes for which nothing was read.
     """
 
     counted: dict[str, list[str]]
     left_out: str
     profiled: bool
+    refused: tuple[str, ...]
 
 
 def story_for_customer(brain: Brain, record: Record, locale: str) -> CustomersStory | None:
@@ -85,7 +86,8 @@ def story_for_customer(brain: Brain, record: Record, locale: str) -> CustomersSt
     computed = recomputed(body, known_at_decision(brain.ledger, record.stream, body), release)
     shown = [offer["treatment"] for placed in body["answer"]["placements"] for offer in placed["offers"]]
     counted = {treatment: what_counted(computed, treatment, locale, "customer") for treatment in shown}
-    return CustomersStory(counted, what_was_left_out(computed, locale), computed.screened.profiled)
+    refused = tuple(sorted(computed.case.refused))
+    return CustomersStory(counted, what_was_left_out(computed, locale), computed.screened.profiled, refused)
 
 
 def _recorded(brain: Brain, decision_id: str) -> tuple[str, dict[str, Any]]:

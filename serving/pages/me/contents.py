@@ -56,18 +56,23 @@ class Contents:
         return self._t[name].format(number)
 
     def _purpose(self, purpose: str, of_it: Sequence[PurposeChoice]) -> dict[str, Any]:
-        described = self._release.purposes[purpose].description
         rows = [self._choice(choice) for choice in of_it]
         grounds = {row["because"] for row in rows}
         return {
             "id": purpose,
-            "name": self._t.get(f"purpose-{purpose}") or _sentence(worded(described, self._lang) or _spoken(purpose)),
+            "name": self._named(purpose),
             "off": self._t.get(f"off-{purpose}", self._t["off-other"]),
             "rows": rows,
             "one": len(rows) == 1,
             "because": grounds.pop() if len(grounds) == 1 else "",
             "all": self._all(rows),
         }
+
+    def _named(self, purpose: str) -> str:
+        """Return what customers call a purpose; one that the release does not have any more has its own name."""
+        known = self._release.purposes.get(purpose)
+        described = worded(known.description, self._lang) if known else ""
+        return self._t.get(f"purpose-{purpose}") or _sentence(described or _spoken(purpose))
 
     def _all(self, rows: Sequence[Mapping[str, Any]]) -> str:
         """Return the channel to name in order to stop a purpose wherever it can be; empty if it can be nowhere."""
@@ -104,7 +109,9 @@ class Contents:
         sells = all(offer["tier"] == "commercial" for offer in decision.offers)
         profiled = decision.story is None or decision.story.profiled
         absent = (("not-feelings", sells), ("not-profiled", sells and not profiled))
-        return [self._t[name] for name, is_so in absent if is_so]
+        refused = [self._named(purpose) for purpose in decision.story.refused] if decision.story else []
+        said_no = [self._t["not-refused"].format(", ".join(refused))] if refused else []
+        return [*(self._t[name] for name, is_so in absent if is_so), *said_no]
 
     def _offer(self, offer: Mapping[str, Any], decision: SeenDecision) -> dict[str, Any]:
         counted = decision.story.counted.get(offer["treatment"], []) if decision.story else []
