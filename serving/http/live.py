@@ -32,6 +32,8 @@ _MAX_TOPICS: Final = 50
 _ANY_AGENT: Final = ("lead", "admin")
 """Who may listen to what concerns another agent than the one who signed in; and so do keys, which are of systems."""
 _TOPICS: Final = "expected customer:ID, channel:NAME, agent:ID or queue"
+_UNBUFFERED: Final = {"X-Accel-Buffering": "no"}
+"""Has a proxy in front pass every event on at once."""
 _Events = Callable[[Callable[[], bool]], AsyncGenerator[bytes]]
 """What tells whether the caller may still listen -> the events that they are sent."""
 _After = Annotated[str | None, Query(max_length=500)]
@@ -66,7 +68,7 @@ class Seats:
         """Return a stream of events, or that no seat is free."""
         if self._free.locked():
             return problem_reply(BUSY, "every seat for listening is taken")
-        return StreamingResponse(self._seated(request, events), media_type="text/event-stream")
+        return StreamingResponse(self._seated(request, events), headers=_UNBUFFERED, media_type="text/event-stream")
 
     async def _seated(self, request: Request, events: _Events) -> AsyncIterator[bytes]:
         with self._callers.listening(request) as may_listen, suppress(BrainError):

@@ -88,9 +88,10 @@ class Site:
             await self._app(scope, receive, send)
             return
         topic = scope["path"].removeprefix("/page/").replace("+", " ")
+        after = int(scope["query_string"] or len(self.board.rows))
         headers = [*guard._LIVE_PAGE, (b"content-type", b"text/html")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": (PAGE % (topic, len(self.board.rows))).encode()})
+        await send({"type": "http.response.body", "body": (PAGE % (topic, after)).encode()})
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +163,11 @@ def test_ten_tabs_share_one_stream_and_go_on_when_the_one_that_has_it_is_closed(
     site.tell("queue", times=2)
     assert until(tabs[1], lambda: all(got(tab) == [first + n for n in (1, 2, 3)] for tab in tabs[1:]))
     assert [state(tab)[0] for tab in tabs[1:]] == ["live"] * (TABS - 1)
+    late = opened(window, site, f"queue?{first}")
+    assert until(late, lambda: len(got(late)) == 3), "a page that is behind is told what it misses"
+    site.tell("customer:c-9", "queue")
+    assert until(late, lambda: all(len(got(tab)) == 4 for tab in (late, *tabs[1:])))
+    assert [got(tab) for tab in (late, *tabs[1:])] == [[first + n for n in (1, 2, 3, 4)]] * TABS, "and nobody twice"
     assert site.streams == 1
 
 
@@ -196,6 +202,21 @@ def test_pages_go_on_after_a_server_that_was_away(window: BrowserContext, site: 
     site.start()
     assert until(tabs[0], lambda: all(len(got(tab)) == 5 for tab in tabs), 40)
     assert [got(tab) for tab in tabs] == [list(range(first + 1, first + 6))] * 3
+
+
+@pytest.mark.long
+@pytest.mark.promise("streams.tabs")
+def test_a_tab_takes_the_place_of_one_that_sleeps(window: BrowserContext, site: Site) -> None:
+    first, second = (opened(window, site, "queue") for _ in range(2))
+    assert until(second, lambda: site.streams == 1)
+    second.wait_for_timeout(500)
+    before = len(site.board.rows)
+    first.on("dialog", lambda dialog: None)  # nobody answers it, and the script of that tab does nothing meanwhile
+    first.evaluate("setTimeout(() => alert('asleep'))")
+    site.tell("queue", times=3)
+    assert until(second, lambda: state(second)[0] == "stale", 30)
+    assert until(second, lambda: len(got(second)) == 3, 30)
+    assert (got(second), state(second)[0]) == ([before + n for n in (1, 2, 3)], "live")
 
 
 def test_the_script_is_short_and_a_file_of_our_own() -> None:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from serving.events import feed as feed_module
@@ -121,16 +121,24 @@ STEP = st.one_of(
     st.tuples(st.just("tell"), st.sets(st.sampled_from(TOPICS), min_size=1), st.integers(1, 12)),
     st.tuples(st.just("open"), st.integers(0, 3), st.integers(0, 1)),
     st.tuples(st.just("close"), st.integers(0, 3), st.just(0)),
-    st.tuples(st.just("wait"), st.just(0), st.integers(0, 5)),
+    st.tuples(st.just("wake"), st.integers(0, 1), st.integers(0, 5)),
 )
 
 
+BOTH = [("open", 0, 0), ("open", 1, 1), ("wake", 1, 9)]
+"""A stream at each of two replicas, whose readers have begun."""
+LATER = [("open", 0, 0), ("close", 0, 0), ("open", 1, 1), ("tell", {"queue"}, 2), ("wake", 1, 5)]
+"""The first stream missed something that the reader of the second replica has read."""
+
+
 @pytest.mark.promise("streams.sequence")
-@given(steps=st.lists(STEP, max_size=25))
+@given(steps=st.lists(STEP, min_size=10, max_size=40))
+@example(steps=[*BOTH, ("tell", {"queue"}, 3), ("wake", 0, 9), ("open", 0, 1), ("wake", 1, 9)])
+@example(steps=[*LATER, ("tell", {"queue"}, 2), ("open", 0, 1), ("wake", 1, 5)])
 def test_every_stream_is_told_exactly_its_sequence_over_cuts_slowness_and_other_replicas(
     pool: Pool, steps: list[tuple[str, object, int]]
 ) -> None:
-    """Streams are closed at any time, go on at another replica, and are so slow that their buffer of four is full."""
+    """Streams are closed at any time, go on at a replica that reads later, and are so slow that a buffer is full."""
     board = Board()
     screens = [Screen(*TOPICS[n % 3 :]) for n in range(4)]
 
@@ -141,23 +149,27 @@ def test_every_stream_is_told_exactly_its_sequence_over_cuts_slowness_and_other_
                 if kind == "tell":
                     for _ in range(n):
                         board.tell(*what)  # type: ignore[misc]
-                    replicas[n % 2].wake()
                 elif kind == "open":
                     await screens[what].open(replicas[n])  # type: ignore[call-overload]
                 elif kind == "close":
                     await screens[what].close()  # type: ignore[call-overload]
                 else:
+                    replicas[what].wake()  # type: ignore[call-overload]
                     await asyncio.sleep(n / 1000)
-            for screen in screens:
-                await screen.open(replicas[0])
-            assert await until(lambda: all(s.seen == s.expected(board) for s in screens)), [
-                (screen.seen, screen.expected(board)) for screen in screens
-            ]
-            await asyncio.sleep(0.02)
+            for n, screen in enumerate(screens):
+                await screen.open(replicas[n % 2])
+
+            def all_told() -> bool:
+                for replica in replicas:
+                    replica.wake()
+                return all(screen.seen == screen.expected(board) for screen in screens)
+
+            assert await until(all_told, 2), [(screen.seen, screen.expected(board)) for screen in screens]
+            await asyncio.sleep(0.01)
             assert [screen.seen for screen in screens] == [screen.expected(board) for screen in screens], "and no more"
 
     with (
-        patch.object(feed_module, "READ_S", 0.01),
+        patch.object(feed_module, "READ_S", 60.0),
         patch.object(feed_module, "BUFFER", 4),
         patch.object(feed_module, "PAGE", 5),
     ):
