@@ -126,6 +126,8 @@ def test_every_state_is_accessible_and_fits_320_px(browser: Browser, site: Site,
 @pytest.mark.promise("me.pages")
 def test_the_page_works_by_keyboard_alone_and_with_large_and_wide_text(browser: Browser, site: Site) -> None:
     site.known("c-keys")
+    with opened(browser, f"{site.address}/me", width=320) as page:
+        assert (violations(page), overflow(page)) == ([], [])
     with opened(browser, site.link("c-keys"), width=640) as page:
         page.get_by_role("button").focus()
         page.keyboard.press("Enter")

@@ -4,6 +4,7 @@ A request has a number, a date by which it is answered, and a reviewer who had n
 """
 
 import base64
+import re
 from calendar import monthrange
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from typing import Any, Final, Literal, get_args
 
 from sqlalchemy import bindparam, select, tuple_
 
-from decisioning.errors import Erased, NotFound, Refused, RequestError
+from decisioning.errors import Erased, NotFound, Refused, RequestError, TooOften
 from decisioning.times import iso, microseconds
 from features.ledger import Duplicate, Entry, Record
 from features.ledger.standing import REQUEST
@@ -28,7 +29,10 @@ State = Literal["open", "in_review", "answered"]
 STATES: Final[tuple[State, ...]] = get_args(State)
 MAX_TEXT: Final = 2_000
 MAX_LISTED: Final = 50
+MAX_OPEN: Final = 20
+"""So many requests of one customer may wait for an answer."""
 _DIGITS: Final = 12
+_CURSOR: Final = re.compile(r"([0-9]{1,18})-([A-Z0-9-]{1,16})")
 _OWN: Final = frozenset((REQUEST, "opinion"))
 """The kinds of records in which customers speak themselves."""
 _PARTS: Final = ("who", "agent", "reviewer", "by", "author")
@@ -50,7 +54,8 @@ def open_request(
 ) -> str:
     """Record what a customer asks for, and return its number; the same `once` again has the number of the first.
 
-    Raises RequestError for a text that is too long, NotFound for a decision that is not theirs, Erased.
+    Raises RequestError for a text that is too long, NotFound for a decision that is not theirs, TooOften while MAX_OPEN
+    wait for an answer, Erased.
     """
     if len(text) > MAX_TEXT:
         raise RequestError("text", f"a text may have {MAX_TEXT} characters")
@@ -59,18 +64,18 @@ def open_request(
         decision_of(brain, stream, decision_id)
         once = f"decision:{decision_id}"
     number = _number(brain, f"{stream}:{about}:{once}")
-    about_it = {"number": number, "about": about, "state": "open", "customer_id": customer_id, **THE_CUSTOMER.fields}
+    waiting = {body["number"] for body in requests_of(brain, stream) if body["state"] != "answered"}
+    if len(waiting - {number}) >= MAX_OPEN:
+        raise TooOften("so many of your questions wait for an answer that no more are taken")
     more = {**({"text": text} if text else {}), **({"decision_id": decision_id} if decision_id else {})}
-    opened_us = brain.ledger.clock()
-    body = {**about_it, "opened_us": opened_us, "due_us": _a_month_later(opened_us), **more}
-    _append(brain, stream, REQUEST, body, f"request:{number}")
+    _open(brain, customer_id, number, about, state="open", **more)
     return number
 
 
 def note_erasure(brain: Brain, customer_id: str) -> None:
     """Record that a customer erases themself; the record's hash stays behind, and says no more."""
-    number = open_request(brain, customer_id, "erasure", f"erased:{brain.ledger.clock()}")
-    answer_request(brain, number, THE_CUSTOMER, THE_CUSTOMER.who, "answered", "-", changed=False)
+    number = _number(brain, f"{brain.subject_stream(customer_id)}:erased:{brain.ledger.clock()}")
+    _open(brain, customer_id, number, "erasure", state="answered")
 
 
 def give_opinion(brain: Brain, stream: str, decision_id: str, *, right: bool) -> None:
@@ -106,6 +111,14 @@ def opinions(brain: Brain, stream: str) -> dict[str, bool]:
     return said
 
 
+def _open(brain: Brain, customer_id: str, number: str, about: About, **more: str) -> None:
+    """Append the first record of a request."""
+    opened_us = brain.ledger.clock()
+    times = {"opened_us": opened_us, "due_us": _a_month_later(opened_us)}
+    body = {"number": number, "about": about, "customer_id": customer_id, **THE_CUSTOMER.fields, **times, **more}
+    _append(brain, brain.subject_stream(customer_id), REQUEST, body, f"request:{number}")
+
+
 def _said(brain: Brain, stream: str, kind: str) -> Iterator[dict[str, Any]]:
     records = map(brain.ledger.record_of, brain.ledger.select(_OF_STREAM, {"stream": stream}))
     return (record.body for record in records if record.kind == kind and record.body is not None)
@@ -116,14 +129,14 @@ def listed(brain: Brain, state: State | None, after: str) -> dict[str, Any]:
 
     Raises RequestError for what is no cursor.
     """
-    due_us, _, number = after.partition("-")
-    if after and not due_us.isdigit():
+    cursor = _CURSOR.fullmatch(after)
+    if after and cursor is None:
         raise RequestError("after", "expected the `next` of the page before")
     query = select(RECORDS, REQUESTS.c.due_us, REQUESTS.c.number).join(REQUESTS, REQUESTS.c.record == RECORDS.c.seq)
     if state is not None:
         query = query.where(REQUESTS.c.state == state)
-    if after:
-        query = query.where(tuple_(REQUESTS.c.due_us, REQUESTS.c.number) > (int(due_us), number))
+    if cursor is not None:
+        query = query.where(tuple_(REQUESTS.c.due_us, REQUESTS.c.number) > (int(cursor[1]), cursor[2]))
     rows = brain.ledger.select(query.order_by(REQUESTS.c.due_us, REQUESTS.c.number).limit(MAX_LISTED))
     records = [record for record in map(brain.ledger.record_of, rows) if record.body is not None]
     following = f"{rows[-1].due_us}-{rows[-1].number}" if len(rows) == MAX_LISTED else None

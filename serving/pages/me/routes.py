@@ -60,6 +60,8 @@ def _acting(pages: OwnPages, act: Act) -> Callable[[Request], Awaitable[Response
             return pages.away(request, 401)
         except RequestError as error:
             return pages.message(request, "too-long", 422) if error.field == "text" else pages.stale(request, 422)
+        except TooOften:
+            return pages.message(request, "ask-often", 429)
         except Unavailable:
             return pages.message(request, "busy", 503)
 

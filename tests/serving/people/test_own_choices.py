@@ -2,11 +2,15 @@
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
+from urllib.parse import quote
 
 import pytest
 
+from decisioning.times import microseconds
 from features.ledger.tables import REQUESTS
 from serving.brain.runtime import Brain
+from serving.customers.rights.asking import MAX_OPEN
 from tests.serving.people.browser import Browser
 from tests.serving.people.own_page import code_for, entered, heading, press
 from tests.serving.workspaces import Client, Json, ask, offers, signal, small_workspace, welcome
@@ -164,7 +168,12 @@ def test_who_may_answer_and_what_an_answer_needs(client: Client) -> None:
         status, problem = client("POST", path, body)
         assert (status, problem["field"]) == (422, field)
     assert client("POST", "/v1/requests/NONE/answers", {"state": "in_review", "reviewer": "e-2"})[0] == 404
-    assert client("GET", "/v1/requests?after=x")[0] == 422
+    for cursor in ("x", "9" * 30 + "-A", "\u00b2-A", "1-"):
+        assert client("GET", f"/v1/requests?after={quote(cursor)}")[0] == 422
+    every = client("GET", "/v1/requests")[1]["requests"]
+    (first, *others) = sorted(every, key=lambda one: (one["due_at"], one["number"]))
+    cursor = f"{microseconds(datetime.fromisoformat(first['due_at']))}-{first['number']}"
+    assert client("GET", f"/v1/requests?after={cursor}")[1]["requests"] == others
 
 
 @pytest.mark.promise("me.requests")
@@ -179,6 +188,22 @@ def test_the_same_form_sent_twice_is_one_request_and_hostile_words_stay_words(cl
     long = browser.post("/me/requests", {**fields, "about": "person", "text": "x" * 2001}, accept_language="en")
     assert (long[0], heading(long)) == (422, "Your text is too long")
     assert client("DELETE", "/v1/customers/c-7")[0] == 200
+
+
+def test_no_more_than_some_requests_wait_for_an_answer(client: Client) -> None:
+    browser, numbers = entered(client, "c-many"), list[str]()
+    fields = {**browser.fields("/me"), "about": "person"}
+    for n in range(MAX_OPEN):
+        answer = browser.post("/me/requests", {**fields, "once": str(n)})
+        numbers.append(answer[1]["location"].rpartition("#")[2])
+    assert len(set(numbers)) == MAX_OPEN
+    assert browser.post("/me/requests", {**fields, "once": "more"})[0] == 429
+    assert browser.post("/me/requests", {**fields, "once": "0"})[0] == 303, "this one waits already"
+    assert press(browser, "/me", "confirm", code=code_for(client, "c-many"))[0] == 303
+    answer_it = {"state": "answered", "answer": "Yes.", "reviewer": "e-2"}
+    assert client("POST", f"/v1/requests/{numbers[0]}/answers", answer_it)[0] == 200
+    assert browser.post("/me/requests", {**fields, "once": "more"})[0] == 303
+    assert heading(press(browser, "/me/erase", "erase")) == "Everything is erased", "whatever waits"
 
 
 @pytest.mark.promise("me.code")
