@@ -48,6 +48,16 @@ def rewrite_some(db: sqlite3.Connection, rows: Rows, pass_us: int) -> bool:
     return last != _END
 
 
+def rewrite_next(db: sqlite3.Connection, rows: Rows, after: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+    """Rewrite the rows after a key inside the caller's write transaction, from the first for None.
+
+    Returns the key to go on after, None at the end. For a caller that keeps by itself how far it has come.
+    """
+    some = _next(db, rows, after)
+    _put_again(db, rows, some)
+    return _key_of(rows, some[-1]) if len(some) == ROWS else None
+
+
 def probe(db: sqlite3.Connection) -> None:
     """Change a row of the file inside the caller's write transaction, to see whether it can be written."""
     db.execute("INSERT OR REPLACE INTO rewrites (name, pass_us, after) VALUES ('probe', ?, NULL)", (time.time_ns(),))

@@ -285,6 +285,7 @@ class HandoverIn(_Body):
     A `request_id` means one request: the same again is answered as before. `skill`: what the agent must be proficient
     in. `needs`: what the agent must be trained for. `helps`: it is about help rather than a sale. `knows`: the agent
     who knows the customer. `call`: false for who cannot hear or phone, and is never given to a voice channel.
+    `words_url`: where the company's own chat keeps what was said, for the agent who helps; then nothing of it is held.
     """
 
     request_id: SubjectId
@@ -300,6 +301,7 @@ class HandoverIn(_Body):
     needs: Annotated[tuple[Name, ...], Field(max_length=20)] = ()
     knows: SubjectId | None = None
     call: bool = True
+    words_url: Annotated[str, Field(max_length=2000, pattern=r"^https://[!-~]+$")] | None = None
 
     @model_validator(mode="after")
     def _names_one(self) -> Self:

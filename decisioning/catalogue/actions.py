@@ -94,6 +94,12 @@ class Priors(Strict):
     default: Probability = 0.01
 
 
+class HandoverSettings(Strict):
+    """Conversations with people. `text_hours`: how long the words of one are held after its handover ended."""
+
+    text_hours: float = Field(default=24.0, gt=0, le=720)
+
+
 class Settings(Strict):
     """Settings of the whole workspace. Treatments are written in all `locales`; the first is the default.
 
@@ -135,6 +141,7 @@ class Settings(Strict):
     )
     handover_days: dict[HandoverKind, Annotated[int, Field(ge=1, le=365)]] = Field(default_factory=dict)
     objection_text: dict[Locale, Text] = Field(default_factory=dict)
+    handover: HandoverSettings = HandoverSettings()
 
     def days_to_answer(self, kind: HandoverKind | None) -> int | None:
         """Return within how many days a handover of this kind must be answered; None if nothing says so."""

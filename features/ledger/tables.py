@@ -69,7 +69,7 @@ def _unless_zeros(value: bytes | None) -> bytes | None:
 METADATA = MetaData()
 VERSION_TABLE = "ledger_schema"
 """The table in which Alembic keeps the schema version; not its default name, so that schemas can share a database."""
-NEWEST = "ledger_0020"
+NEWEST = "ledger_0021"
 """The newest migration; compared when a database is opened, so that only an old one pays for importing Alembic."""
 SEQ = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite numbers rows itself only if the type is exactly INTEGER."""
@@ -382,6 +382,7 @@ HANDOVERS = Table(
 `waits_us`: since when the customer waits. `due_us`: when something has to happen next, such as an answer.
 """
 Index("handovers_stream", HANDOVERS.c.stream)
+Index("handovers_conversation", HANDOVERS.c.conversation)
 Index("handovers_due", HANDOVERS.c.state, HANDOVERS.c.due_us)
 _IS_OPEN = HANDOVERS.c.state.not_in(("resolved", "cancelled"))
 Index(

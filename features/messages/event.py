@@ -30,6 +30,8 @@ _REQUESTS = {
 _URGENT = frozenset({"danger", "violence"})
 _CARE = _URGENT | {"bereavement", "money"}
 _DATA_REQUESTS = ("access", "erasure")
+AUTHORS = ("customer", "agent", "bot")
+"""Whose words a message may have. Only the customer's are heard and scored."""
 OTHER = "other"
 """The language of a text that is neither Dutch nor English for certain, where its sender does not state it."""
 
@@ -42,7 +44,7 @@ def _emotion(
 
 
 FIELDS: tuple[SignalField, ...] = (
-    SignalField(name="author", dtype="enum", values=("customer", "agent"), required=True, description="who wrote it"),
+    SignalField(name="author", dtype="enum", values=AUTHORS, required=True, description="who wrote or said it"),
     SignalField(name="conversation_id", dtype="string", description="the conversation it belongs to"),
     SignalField(name="channel_kind", dtype="string", description="chat, email, voice, or another kind of channel"),
     SignalField(
@@ -86,7 +88,7 @@ _MESSAGE = SignalType(
     id="message",
     retention_days=1,
     fields=(
-        SignalField(name="author", dtype="enum", values=("customer", "agent")),
+        SignalField(name="author", dtype="enum", values=AUTHORS),
         SignalField(name="conversation_id", dtype="string"),
         SignalField(name="channel_kind", dtype="string"),
         SignalField(name="language", dtype="string"),

@@ -196,6 +196,16 @@ class LookTold(Answer):
     purpose: str
 
 
+class WordsTold(Answer):
+    """What was said in a conversation that a person helps with. `until`: when it is deleted, once that is known."""
+
+    subject: str
+    speaker: Literal["customer", "agent", "bot"]
+    at: Moment
+    text: str
+    until: Moment | None
+
+
 class Export(BaseModel):
     """A page of everything that is held about a subject; the first page has the profile and the standings as well.
 
@@ -208,4 +218,5 @@ class Export(BaseModel):
     records: list[Json]
     events: list[Json]
     looks: list[LookTold]
+    words: list[WordsTold]
     next: str | None

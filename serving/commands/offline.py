@@ -74,7 +74,7 @@ def export_customer(
         if out is None:
             return export
         with exported_files.written(workspace, out, "export", exporting.subjects_of(export)) as half:
-            half.write_bytes(to_json(export))
+            half.write_bytes(to_json({**export, "words": []}))  # no file keeps the words of a conversation
     return {ID_FIELDS[kind]: subject_id, "written": str(out), "records": len(export["records"])}
 
 

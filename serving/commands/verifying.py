@@ -6,6 +6,7 @@ from typing import Any
 
 from decisioning.errors import BrainError, Refused, Unavailable
 from features.approvals.door import gone_round, unapproved
+from features.conversations.words import overdue
 from features.ledger import Ledger, now_us
 from features.ledger.checking.checkpoints import Signer
 from features.ledger.checking.damaged import DamagedDatabase, survive
@@ -52,10 +53,17 @@ def add_ledger_flaws(workspace: Workspace, flaws: list[str]) -> int:
             audit = ledger.audit(workspace.checkpoints_file, workspace.checkpoints_mirror)
             flaws += map(str, audit.flaws())
             flaws += survive(unapproved(ledger), flaws)
+            flaws += survive(_overdue_words(workspace, ledger), flaws)
             return audit.checkpoints
     except BrainError as error:
         flaws.append(f"ledger: {error}")
         return 0
+
+
+def _overdue_words(workspace: Workspace, ledger: Ledger) -> Iterator[str]:
+    """Yield a line if words of conversations are held longer than the release says."""
+    if (name := ledger.active(workspace.settings.environment)) is not None:
+        yield from overdue(ledger, ledger.release(name).catalogue.settings.handover.text_hours)
 
 
 @contextmanager

@@ -1,9 +1,9 @@
 """Everything that is held about a person or a visitor, as JSON, in pages.
 
-The first page has everything but the logs. The records of the ledger, then the signals, and then who looked at the
-subject, follow in pages in the order in which they were recorded: those of the subject, of the stretches of visitors
-that are or were theirs, and of customers joined with them, who are the same person. Of a visitor it is the stretch that
-takes what comes now.
+The first page has everything but the logs. The records of the ledger, the signals, who looked at the subject, and the
+words of their open conversations follow in pages in the order in which they were recorded: those of the subject, of the
+stretches of visitors that are or were theirs, and of customers joined with them, who are the same person. Of a visitor
+it is the stretch that takes what comes now.
 """
 
 import re
@@ -19,12 +19,14 @@ from decisioning.errors import RequestError
 from decisioning.facts.standing import Standing
 from decisioning.facts.standing_rules import NO_PAST
 from decisioning.times import iso
+from features.conversations.words import words_of
 from features.ledger import Record, SubjectKind, now_us
 from features.ledger.links import streams_of
 from features.ledger.people.rows import HANDOVER
 from features.ledger.records import JUDGEMENTS
 from features.ledger.standing import REQUEST
 from features.ledger.tables import (
+    CONVERSATION_WORDS,
     DELIVERIES,
     EMPTIED,
     FIRED,
@@ -47,7 +49,7 @@ _NAMES: Final = {
 }
 """By kind of record, what names a person of the company, or is of use to nobody else."""
 _OF_LOOKS: Final = ("role", "what", "purpose")
-_CURSOR = re.compile(r"([sl]?)([0-9]{1,18})")
+_CURSOR = re.compile(r"([slw]?)([0-9]{1,18})")
 _AMONG: BindParameter[Any] = bindparam("streams", expanding=True)
 
 
@@ -203,6 +205,12 @@ def _look(brain: Brain, row: Any) -> dict[str, Any]:
     return {"subject": row.subject, "at": iso(record.at_us), **about}
 
 
+def _words(_: Brain, row: Any) -> dict[str, Any]:
+    said = words_of(row)
+    until = None if row.until_us is None else iso(row.until_us)
+    return {"subject": row.stream, "speaker": said.speaker, "at": iso(said.at_us), "text": said.text, "until": until}
+
+
 class ExportLog(NamedTuple):
     """A part of an export that may take several pages: its name, the prefix of its cursors, its rows and entries."""
 
@@ -216,6 +224,7 @@ LOGS: Final = (
     ExportLog("records", "", _of_streams(RECORDS), _record),
     ExportLog("events", "s", _of_streams(SIGNALS, SIGNALS.c.type != EMPTIED), _event),
     ExportLog("looks", "l", _LOOKS, _look),
+    ExportLog("words", "w", _of_streams(CONVERSATION_WORDS), _words),
 )
 """In the order of the pages."""
 

@@ -10,6 +10,7 @@ from decisioning.facts.standing_rules import NO_PAST
 from features.ledger import SubjectKind, now_us
 from features.ledger.links import streams_of
 from features.ledger.tables import (
+    CONVERSATION_WORDS,
     DELIVERIES,
     EMPTIED,
     FIRED,
@@ -31,7 +32,7 @@ def holdings(brain: Brain, kind: SubjectKind, subject_id: str) -> dict[str, int]
 
     `records` are those of the ledger that still have a body, `facts` and `statements` the profile and its history,
     `signals` events, and `signal_states` what was computed from them, `looks` who looked at the subject.
-    `other_identifiers`: linked visitors and joined customers.
+    `words`: what was said in open conversations. `other_identifiers`: linked visitors and joined customers.
     """
     stream = brain.ledger.stream_of(kind, subject_id)
     streams = streams_of(stream, partial(brain.ledger.read, rules=NO_PAST), brain.ledger.select)
@@ -44,6 +45,7 @@ def holdings(brain: Brain, kind: SubjectKind, subject_id: str) -> dict[str, int]
         "signal_states": _count(brain, SIGNAL_STATES, streams, with_body=True),
         "moments": sum(_count(brain, table, streams) for table in (WATCHES, FIRED, PRIVACY_CONTROLS, DELIVERIES)),
         "looks": _count(brain, LOOKS, streams),
+        "words": _count(brain, CONVERSATION_WORDS, streams),
         "other_identifiers": len(streams) - 1,
     }
 

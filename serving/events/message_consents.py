@@ -17,6 +17,8 @@ from features.signals.intake import Subject
 
 KEEP_TEXT, VOICE = "message-text", "voice-emotion"
 """Purposes. Without a grant a message's text is dropped once scored, and scores of a voice or face are refused."""
+SERVICE = "service"
+"""The purpose under which the words of a conversation are held while a person helps with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +26,15 @@ class MessageConsents:
     """Whom a message is from, and what may be done with it.
 
     `stream`: the one that takes it. `granted`: of the two purposes. `restricted`: data of theirs may only be kept, so
-    nothing is made of the message but what it asks for.
+    nothing is made of the message but what it asks for. `streams`: all of the person. `serves`: nobody refused service,
+    so that the words may be held for the agent who helps.
     """
 
     stream: str
     granted: frozenset[str]
     restricted: bool
+    streams: tuple[str, ...] = ()
+    serves: bool = False
 
 
 def consents_for(ledger: Ledger, release: Release, subject: Subject, channel: object, at_us: int) -> MessageConsents:
@@ -49,7 +54,8 @@ def consents_for(ledger: Ledger, release: Release, subject: Subject, channel: ob
     allowed = [p.id for p in purposes if permission(standing, p, named or ALL_CHANNELS, (), at_us).allowed]
     asked = [named] if named is not None else [ALL_CHANNELS, *release.channels]
     granted = frozenset(p for p in allowed if not any(_refuses(one, p, c) for one in everyone for c in asked))
-    return MessageConsents(own.stream, granted, restricted=False)
+    serves = not any(_refuses(one, SERVICE, c) for one in everyone for c in asked)
+    return MessageConsents(own.stream, granted, False, tuple(one.stream for one in everyone), serves)
 
 
 def _refuses(standing: Standing, purpose: str, channel: str) -> bool:

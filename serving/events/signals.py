@@ -16,6 +16,7 @@ from decisioning.errors import Erased, RequestError, ToldOfAnother
 from decisioning.facts.schema import Value
 from decisioning.facts.signals import MESSAGE_TYPES, SignalField, SignalType, misfit
 from decisioning.strict_json import read_json
+from features.conversations.words import Utterance, keep
 from features.ledger import now_us
 from features.messages.event import message_fields
 from features.moments import Watch, keep_privacy_controls, watch
@@ -26,8 +27,8 @@ from features.signals.log import EventResult
 from features.signals.store import MAX_EVENTS
 from serving.brain.runtime import Brain
 from serving.brain.snapshot import Snapshot
-from serving.events import objections
-from serving.events.message_consents import KEEP_TEXT, VOICE, consents_for
+from serving.events import objections, words
+from serving.events.message_consents import KEEP_TEXT, VOICE, MessageConsents, consents_for
 from serving.events.objections import Objection
 from serving.problems import ERASED, SIGNALS, TOLD_OF_ANOTHER, ProblemType, type_of
 from training.model.background import in_slices
@@ -41,7 +42,8 @@ _MAX_CONTAINERS: Final = 50_000
 class ValidSignal:
     """A signal that may be recorded; `index` is its place in the request's array.
 
-    `objection`: what its message objects to. `id`: the one that its sender gave it.
+    `objection`: what its message objects to. `id`: the one that its sender gave it. `words`: those of its message, if
+    they are held for who helps.
     """
 
     index: int
@@ -49,6 +51,7 @@ class ValidSignal:
     subject: Subject
     objection: Objection | None = None
     id: str = ""
+    words: Utterance | None = None
 
 
 def parse_events(body: bytes) -> list[Any]:
@@ -131,11 +134,13 @@ def _valid(brain: Brain, snapshot: Snapshot, index: int, raw: Any, at_us: int) -
     if isinstance(raw, Mapping) and raw.get("type") in MESSAGE_TYPES:
         declared = snapshot.release.signals.get(str(raw["type"]))
         if declared is not None and declared.is_message:
-            fields = _scored(brain, snapshot, declared, raw, at_us)
+            consents = _consents(brain, snapshot, raw, at_us)
+            fields = _scored(brain, snapshot, declared, raw, at_us, consents)
             scored = {**raw, "data": _declared(declared, fields)}
             event = snapshot.intake.event(scored, at_us)._replace(content=_content(brain, raw.get("data")))
             subject = snapshot.intake.subject(raw.get("subject"))
-            return ValidSignal(index, event, subject, _objection(fields), str(raw.get("id")))
+            said = words.held(brain.ledger, event, raw["data"], consents)
+            return ValidSignal(index, event, subject, _objection(fields), str(raw.get("id")), said)
     event = snapshot.intake.event(raw, at_us)
     return ValidSignal(index, event, snapshot.intake.subject(raw.get("subject")))
 
@@ -146,16 +151,25 @@ def _content(brain: Brain, data: Any) -> bytes:
     return bytes.fromhex(brain.ledger.key_of(f"content:{to_json(ordered).decode()}"))[:8]
 
 
+def _consents(brain: Brain, snapshot: Snapshot, raw: Mapping[str, Any], at_us: int) -> MessageConsents:
+    subject, data = snapshot.intake.subject(raw.get("subject")), raw.get("data")
+    channel = data.get("channel_kind") if isinstance(data, Mapping) else None
+    return consents_for(brain.ledger, snapshot.release, subject, channel, at_us)
+
+
 def _scored(
-    brain: Brain, snapshot: Snapshot, declared: SignalType, raw: Mapping[str, Any], at_us: int
+    brain: Brain,
+    snapshot: Snapshot,
+    declared: SignalType,
+    raw: Mapping[str, Any],
+    at_us: int,
+    consents: MessageConsents,
 ) -> dict[str, Value]:
     """Return the fields of a scored message.
 
     Of restricted people nothing is made of it that can be left out, but what they ask for.
     """
-    subject, data = snapshot.intake.subject(raw.get("subject")), raw.get("data")
-    channel = data.get("channel_kind") if isinstance(data, Mapping) else None
-    consents = consents_for(brain.ledger, snapshot.release, subject, channel, at_us)
+    data = raw.get("data")
     unneeded = frozenset(f.name for f in declared.fields if consents.restricted and _is_spare_mood(f))
     conversation = data.get("conversation_id") if isinstance(data, Mapping) else None
     before_us = snapshot.intake.occurred_us(raw, at_us)
@@ -196,9 +210,9 @@ def _asks_no_profiling(raw: Any) -> bool:
 def _watching(
     snapshot: Snapshot, part: Sequence[ValidSignal], at_us: int, controlled: frozenset[int]
 ) -> "partial[None] | None":
-    """Return what moments need of signals, to be written in their own transaction; None if that is nothing."""
+    """Return what moments and people who help need of signals, to be written with them; None if that is nothing."""
     on = snapshot.release.moments_on
-    if not any(v.event.type in on or v.index in controlled for v in part):
+    if not any(v.event.type in on or v.index in controlled or v.words is not None for v in part):
         return None
     return partial(_watch, snapshot, part, at_us, controlled)
 
@@ -213,10 +227,12 @@ def _watch(
 ) -> None:
     """Set the watches of signals that were recorded or corrected, and keep which came with Global Privacy Control.
 
-    An account's signals set none: only persons and visitors are decided for.
+    An account's signals set none: only persons and visitors are decided for. Words are kept for who helps.
 
     :param controlled: the indices of those that came with it
     """
+    results = zip(part, recorded, strict=True)
+    keep(connection, [(v.words, r.stream) for v, r in results if v.words is not None and r.status in _STORED_NOW])
     retention_us = snapshot.signals.rules.retention_us
     kept = [
         (v, result.stream)
@@ -238,13 +254,14 @@ def _watch(
                 v.event.time_us,
             )
             for v, result in zip(part, recorded, strict=True)
-            if result.status in ("accepted", "corrected") and v.subject.field != "account_id"
+            if result.status in _STORED_NOW and v.subject.field != "account_id"
             for moment in snapshot.release.moments_on.get(v.event.type, ())
         ),
         at_us,
     )
 
 
+_STORED_NOW: Final = ("accepted", "corrected")
 _REFUSALS: Final[Mapping[str, RequestError]] = {
     "erased": Erased("subject", ERASED.about),
     "elsewhere": ToldOfAnother("id", "it was sent for another subject; use a new id for each event"),

@@ -9,6 +9,7 @@ from threading import Event, Thread
 from typing import Final
 
 from decisioning.errors import Unavailable
+from features.conversations.words import TEND_S as TEND_WORDS_S
 from features.deadlines import answering_within
 from features.threads import LOG, every
 from serving.access.doors import Access
@@ -16,6 +17,7 @@ from serving.access.events import SecurityEvents
 from serving.access.people.sign_in import SignIn
 from serving.brain.runtime import Brain
 from serving.customers import erasing
+from serving.events import words
 from serving.events.moments import POLL_S, Watcher
 from serving.pools import STATEMENT_S
 from training.model.background import yielding
@@ -101,6 +103,7 @@ class Background:
             ("webhooks", POLL_S, watcher.send_due),
             ("compaction", clean_s, brain.compact),
             ("deliveries", clean_s, watcher.purge),
+            ("words", TEND_WORDS_S, partial(words.tend, brain)),
             ("erasures", TEND_S, partial(erasing.tend, brain)),
             ("security events", EVENTS_S, self._events.write),
             *([("uses of keys", NOTE_S, self._access.note)] if self._access else []),

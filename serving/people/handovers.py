@@ -20,6 +20,7 @@ from decisioning.facts.standing_rules import NO_PAST
 from decisioning.routing.opening import Opening, step_body
 from decisioning.routing.work import AgentWork, HeldHandover
 from decisioning.times import iso, microseconds
+from features.conversations.words import LINK
 from features.handovers.calls import conversation_key, reference
 from features.handovers.slots import agent_stream, slot_released
 from features.ledger import Duplicate, Entry, Fold, Ledger
@@ -83,7 +84,11 @@ def _opening(asked: HandoverIn, by: str) -> Opening:
         upset=asked.upset,
         needs=asked.needs,
         knows=asked.knows,
-        more={**({} if asked.call else {"no_voice": True}), "request": asked.model_dump_json(exclude_defaults=True)},
+        more={
+            **({} if asked.call else {"no_voice": True}),
+            **({} if asked.words_url is None else {LINK: asked.words_url}),
+            "request": asked.model_dump_json(exclude_defaults=True),
+        },
     )
 
 

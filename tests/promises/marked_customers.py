@@ -93,6 +93,10 @@ async def store_everything(client: Client, one: Marks) -> None:
     for n, offer in enumerate(offers(answer)):
         outcome = {"offer_id": offer["offer_id"], "outcome": "declined", "outcome_id": f"outcome {m} {n}"}
         await send("POST", "/v1/outcomes", outcome)
+    conversation = {"customer_id": one.customer, "conversation_id": f"chat-{m}", "channel": "chat"}
+    await send("POST", "/v1/handovers", {"request_id": f"help {m}", **conversation, "reason": f"wants {m}"})
+    said = {"text": f"My name is still {m}", "conversation_id": f"chat-{m}"}
+    await send("POST", "/v1/signals", signal("call", person, **said))
 
 
 def files_of(workspace: Workspace) -> Iterator[tuple[str, bytes]]:

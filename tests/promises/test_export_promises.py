@@ -38,6 +38,7 @@ ROWS = {
     "records": {"subject", "version", "kind", "recorded_at", "occurred_at", "body"},
     "events": {"subject", "type", "occurred_at", "recorded_at", "expires_at", "fields"},
     "looks": {"subject", "at", "role", "what", "purpose"},
+    "words": {"subject", "speaker", "at", "text", "until"},
 }
 """For each list in an export, the fields of its rows."""
 ALONE = {"customer_id", "exported_at", "subject", "version", "facts", "erased", "restricted", "visitors",

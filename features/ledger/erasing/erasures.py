@@ -35,7 +35,7 @@ from features.ledger.tables import (
     WATCHES,
     Name,
 )
-from features.remains import ROWS, Rows, empty_log, paced, rewrite_some
+from features.remains import ROWS, Rows, empty_log, paced, rewrite_next, rewrite_some
 
 _OF_CUSTOMERS: Final = (CUSTOMER_CODES, CUSTOMER_SESSIONS, REQUESTS)
 _ABOUT_SUBJECTS: Final = (
@@ -150,6 +150,24 @@ class Erasures:
             self._repeat(partial(_rewrite_some, rows=_rows_of(table), pass_us=pass_us))
         empty_log(self._database.truncate_log, "the ledger")
 
+    def clean(self, table: Table) -> None:
+        """Remove what is left in the database's files of deleted rows of one table, beside any pass; safe to repeat.
+
+        :raises Unavailable: as `remove_remains`
+        """
+        if not self._database.sqlite:
+            self._database.vacuum()
+            return
+        after: tuple[Any, ...] | None = None
+
+        def rewrite() -> bool:
+            nonlocal after
+            after = self._run(partial(_rewrite_next, rows=_rows_of(table), after=after))
+            return after is not None
+
+        paced(rewrite)
+        empty_log(self._database.truncate_log, "the ledger")
+
     def end_pass(self, pass_us: int) -> None:
         """Take what the pass has finished off the list."""
         self._run(lambda connection: connection.execute(delete(ERASURES).where(ERASURES.c.pass_us == pass_us)))
@@ -216,6 +234,10 @@ def _rows_of(table: Table) -> Rows:
     if not table.dialect_options["sqlite"]["with_rowid"]:
         return Rows(table.name, tuple(column.name for column in table.primary_key), columns)
     return Rows(table.name, ("rowid",), ("rowid", *(name for name in columns if name != "seq")))
+
+
+def _rewrite_next(connection: Connection, rows: Rows, after: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+    return rewrite_next(cast(sqlite3.Connection, connection.connection.driver_connection), rows, after)
 
 
 def _rewrite_some(connection: Connection, rows: Rows, pass_us: int) -> bool:

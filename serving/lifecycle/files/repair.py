@@ -15,6 +15,7 @@ from sqlalchemy import bindparam, select
 
 from decisioning.catalogue.release import Release
 from decisioning.errors import BrainError, Refused
+from features.conversations import words
 from features.decisions.log import LOG, DecisionLog
 from features.ledger import Ledger, now_us
 from features.ledger.checking.checkpoints import restore_file
@@ -66,6 +67,7 @@ def repair(workspace: Workspace, ledger: Ledger, release: Release, progress: Pro
             lambda: _profile(workspace, ledger, release, progress),
             lambda: Registry(workspace.data).repair(),
             lambda: _log(workspace, ledger, release, progress),
+            lambda: _words(ledger, release),
         )
         for step in steps:
             try:
@@ -74,6 +76,12 @@ def repair(workspace: Workspace, ledger: Ledger, release: Release, progress: Pro
             except BrainError as error:
                 report.cannot.append(str(error))
     return report
+
+
+def _words(ledger: Ledger, release: Release) -> Step:
+    """Delete the words of conversations that ended long enough ago."""
+    if words.tend(ledger, release.catalogue.settings.handover.text_hours):
+        yield True, "words: those of conversations that ended long ago are deleted"
 
 
 @contextmanager
