@@ -21,6 +21,7 @@ Bodies, by kind (JSON objects; `occurred_us` is a column of the record, not part
   None = no stretch becomes the person's)
 - `linked_to` (of a visitor's stretch, and of `stretches.ends_of` the visitor): person (their stream), linked
 - `handover`: handover_id, step (from 0), state, conversation_id; optional agent, and what `ledger_handovers` lists
+- `handover_note`: handover_id, note, by
 - `presence`, `assignment` (an agent's): see `decisioning.routing.work`
 - `booking` (of a slot of a calendar): handover_id, booked
 - `look` (of `records.looks_of` a subject): subject (its stream), who, role, what, purpose; optional case, and the id
@@ -241,6 +242,7 @@ _FOLDS: dict[str, Callable[[Fold, Body, int, int], Changes]] = {
     "override": _judgement,
     "correction": _judgement,
     "handover": _handover,
+    "handover_note": _nothing,
     "presence": _presence,
     "assignment": _assignment,
     "booking": _booking,

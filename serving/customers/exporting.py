@@ -45,6 +45,7 @@ from serving.customers.recording import standing_json
 PAGE: Final = 200
 _NAMES: Final = {
     **dict.fromkeys((*JUDGEMENTS, "access", REQUEST), frozenset(("who", "reviewer"))),
+    "handover_note": frozenset(("by",)),
     HANDOVER: frozenset(("by", "agent", "knows", "conversation_key", "request")),
 }
 """By kind of record, what names a person of the company, or is of use to nobody else."""

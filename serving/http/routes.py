@@ -77,6 +77,7 @@ from serving.http.replies import (
 )
 from serving.http.rights.links import link_routes
 from serving.http.rights.requests import request_routes
+from serving.pages.desk.routes import desk_routes
 from serving.pages.frame import style_routes
 from serving.pages.me.routes import my_routes
 from serving.pages.sign_in.routes import sign_in_routes
@@ -168,6 +169,7 @@ def _own_page_routes(app: FastAPI, brain: Brain, people: People) -> None:
     link_routes(app, brain, entering)
     request_routes(app, brain)
     my_routes(app, brain, people, entering)
+    desk_routes(app, brain, people)
 
 
 def _guard(app: FastAPI, brain: Brain, doors: Doors, events: SecurityEvents) -> None:

@@ -7,13 +7,23 @@ have room for, and nothing is in one stream alone.
 
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
 from pydantic_core import from_json
 from sqlalchemy import bindparam, select
 
-from decisioning.errors import Conflict, Erased, NotFound, OutOfScope, RequestReused, Unavailable, WrongState
+from decisioning.errors import (
+    Conflict,
+    Erased,
+    NotFound,
+    OutOfScope,
+    RequestError,
+    RequestReused,
+    Unavailable,
+    WrongState,
+)
 from decisioning.facts.handovers import ENDED, OpenHandover
 from decisioning.facts.standing import Standing
 from decisioning.facts.standing_rules import NO_PAST
@@ -25,7 +35,7 @@ from features.handovers.calls import conversation_key, reference
 from features.handovers.slots import agent_stream, slot_released
 from features.ledger import Duplicate, Entry, Fold, Ledger
 from features.ledger.links import visitors_now, with_identities
-from features.ledger.tables import HANDOVERS
+from features.ledger.tables import HANDOVERS, RECORDS
 from serving.access.callers import Caller
 from serving.brain.runtime import ATTEMPTS, Brain
 from serving.contract import HandoverIn, HandoverStepIn
@@ -35,6 +45,12 @@ Json = dict[str, Any]
 MAX_LISTED: Final = 200
 ENDS_APPOINTMENT: Final = frozenset(("call_back", "ticket", "resolved", "cancelled"))
 """States in which a handover no longer has the slot that it had."""
+MAX_NOTE: Final = 2000
+_NOTES: Final = (
+    select(RECORDS)
+    .where(RECORDS.c.stream == bindparam("stream"), RECORDS.c.kind.in_(("handover", "handover_note")))
+    .order_by(RECORDS.c.version)
+)
 _BY_ID: Final = select(HANDOVERS).where(HANDOVERS.c.id == bindparam("id"))
 _SHOWN: Final = (
     *("customer_id", "visitor_id", "reason", "kind", "skill", "issue", "language", "channel"),
@@ -230,3 +246,26 @@ def check_room(brain: Brain, agent: str, work: AgentWork, body: Mapping[str, Any
 def capacity_of(brain: Brain, agent: str, channel: str, held: Sequence[HeldHandover]) -> int:
     """Return how many conversations an agent may hold at once beside those on other channels."""
     return 3
+
+
+def keep_note(brain: Brain, handover_id: str, note: str, by: str, once: str) -> None:
+    """Keep a note with a handover, once for each `once`.
+
+    :raises RequestError: it is empty or too long
+    """
+    if not 1 <= len(note.strip()) <= MAX_NOTE:
+        raise RequestError("note", f"write 1 to {MAX_NOTE} characters")
+    row = row_of(brain, handover_id)
+    body = {"handover_id": handover_id, "note": note.strip(), "by": by}
+    key = f"handover-note:{handover_id}:{once}"
+    with suppress(Duplicate):
+        brain.ledger.append([Entry(row.stream, "handover_note", body, None, key=key)])
+
+
+def notes(brain: Brain, handover_id: str) -> list[str]:
+    """Return the notes of a handover, of transfers too, oldest first."""
+    row = row_of(brain, handover_id)
+    records = brain.ledger.select(_NOTES, {"stream": row.stream})
+    bodies = (brain.ledger.record_of(record).body for record in records)
+    of_handover = (body for body in bodies if body is not None and body["handover_id"] == handover_id)
+    return [str(body["note"]) for body in of_handover if body.get("note")]

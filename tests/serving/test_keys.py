@@ -44,11 +44,15 @@ NO_VISIT = _for("visit")
 ANY_SCOPE = _for(
     *("decide", "agent", "signal", "consent", "privacy", "lead", "data-science", "publish", "audit", "operate")
 )
+DESK_PAGES = ("", "/now", "/{handover_id}", "/{handover_id}/now")
+DESK_ACTS = ("take", "outcome", "undo", "note", "stop", "transfer", "return", "resolve")
 PAGES = {
     *("GET /", "GET /docs", "GET /docs/{name}", "GET /openapi.json", "GET /static/{name}"),
     *("GET /sign-in", "POST /sign-in", "GET /sign-in/provider", "GET /sign-in/callback"),
     *("POST /sign-out", "GET /sign-out"),
     *("GET /me", "GET /me/enter", "POST /me/enter", "GET /me/erase"),
+    *(f"GET /desk{path}" for path in DESK_PAGES),
+    *(f"POST /desk/{{handover_id}}/{act}" for act in DESK_ACTS),
     *(f"POST /me/{act}" for act in ("leave", "stop", "opinions", "requests", "confirm", "export", "erase")),
 }
 """What OpenAPI does not describe, as no program calls it."""
@@ -72,6 +76,8 @@ REACH: list[Case] = [
     ("POST", "/v1/handovers/{handover_id}/appointment", {}, _for("decide", "agent", "lead")),
     ("POST", "/v1/handovers/{handover_id}/tries", {}, _for("agent", "lead")),
     ("GET", "/v1/call-backs/without-agent", None, _for("lead")),
+    *(("GET", f"/desk{path}", None, _for("agent", "lead")) for path in DESK_PAGES),
+    *(("POST", f"/desk/{{handover_id}}/{act}", b"", _for("agent", "lead")) for act in DESK_ACTS),
     ("GET", "/v1/moments/stream", None, _for("decide", "agent")),
     ("GET", "/v1/live", None, _for("decide", "agent", "lead")),
     ("GET", "/v1/moments/dead", None, _for("operate")),

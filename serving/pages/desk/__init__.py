@@ -1,0 +1,1 @@
+"""The desk: what a person needs while they help a customer."""

@@ -1,0 +1,101 @@
+"""Routes of the desk. None of them is an API: forms go in, pages and parts of pages come out.
+
+Every act is a form that works without a script. A form carries an id of its own (`once`), so that a click that is sent
+twice counts once.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Final
+
+from fastapi import FastAPI, Query, Request, Response
+
+from decisioning.errors import BrainError, NotFound, RequestError, WrongState
+from serving.access.people.requests import People, read_form
+from serving.brain.runtime import Brain
+from serving.contract import HandoverStepIn
+from serving.pages.desk import acts
+from serving.pages.desk.site import DESK, Desk, Visitor, sent_to
+
+Short = Annotated[str, Query(max_length=100)]
+Fields = dict[str, str]
+Act = Callable[[Desk, Visitor, str, Fields], Awaitable[str]]
+"""The desk, who acts, a handover and the fields of a form -> the query of the page that follows."""
+_HANDOVER: Final = f"{DESK}/{{handover_id}}"
+
+
+def desk_routes(app: FastAPI, brain: Brain, people: People) -> None:
+    """Add the routes to the application."""
+    desk = Desk(brain, people)
+    _seeing_routes(app, desk)
+    own: dict[str, Act] = {
+        "outcome": acts.record_outcome,
+        "undo": acts.undo_outcome,
+        "note": acts.keep_note,
+        "stop": acts.stop_purpose,
+        "transfer": acts.hand_over,
+        "return": acts.give_back,
+        "resolve": acts.resolve,
+    }
+    for name, act in own.items():
+        app.add_api_route(f"{_HANDOVER}/{name}", _acting(desk, act), methods=["POST"], include_in_schema=False)
+
+    @app.post(f"{_HANDOVER}/take", include_in_schema=False)
+    async def take(request: Request, handover_id: str) -> Response:
+        visitor = desk.visitor(request)
+        try:
+            step = HandoverStepIn(state="accepted", agent_id=visitor.agent)
+            await desk.step(handover_id, step, visitor)
+        except RequestError as error:
+            return desk.refused(request, visitor, error)
+        return sent_to(request, f"{DESK}/{handover_id}")
+
+
+def _seeing_routes(app: FastAPI, desk: Desk) -> None:
+    @app.get(DESK, include_in_schema=False)
+    async def home(request: Request, done: Short = "") -> Response:
+        visitor = desk.visitor(request)
+        return await desk.home(request, visitor, "desk/desk.html", done)
+
+    @app.get(f"{DESK}/now", include_in_schema=False)
+    async def home_now(request: Request) -> Response:
+        visitor = desk.visitor(request)
+        return await desk.home(request, visitor, "desk/lists.html")
+
+    @app.get(_HANDOVER, include_in_schema=False)
+    async def conversation(
+        request: Request, handover_id: str, why_not: Short = "", done: Short = "", what: Short = "", once: Short = ""
+    ) -> Response:
+        asked = {"why_not": why_not, "done": done, "what": what, "once": once}
+        return await _shown(desk, request, handover_id, "desk/handover.html", **asked)
+
+    @app.get(f"{_HANDOVER}/now", include_in_schema=False)
+    async def conversation_now(request: Request, handover_id: str) -> Response:
+        return await _shown(desk, request, handover_id, "desk/now.html")
+
+
+async def _shown(desk: Desk, request: Request, handover_id: str, template: str, **asked: str) -> Response:
+    visitor = desk.visitor(request)
+    try:
+        return await desk.conversation(request, visitor, handover_id, template, **asked)
+    except NotFound:
+        return desk.message(request, visitor, "gone", 404)
+    except WrongState:
+        return desk.message(request, visitor, "not-yours", 403)
+
+
+def _acting(desk: Desk, act: Act) -> Callable[[Request, str], Awaitable[Response]]:
+    """Return a route that does what an agent asks for by a form, for a conversation that they hold."""
+
+    async def route(request: Request, handover_id: str) -> Response:
+        visitor = desk.visitor(request)
+        try:
+            fields = await read_form(request)
+            await desk.check_holds(visitor, handover_id)
+            query = await act(desk, visitor, handover_id, fields)
+        except NotFound:
+            return desk.message(request, visitor, "gone", 404)
+        except BrainError as error:
+            return desk.refused(request, visitor, error)
+        return sent_to(request, query)
+
+    return route

@@ -1,0 +1,124 @@
+"""What the desk shows of one conversation, as plain values: what to do, what not to do, and what is known."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import bindparam, select
+
+from decisioning.catalogue.release import Release
+from decisioning.facts.forms import Ask, PlacementAsk
+from decisioning.facts.standing import Standing
+from decisioning.facts.standing_rules import NO_PAST
+from features.ledger import now_us
+from features.ledger.tables import EMPTIED, SIGNALS
+from serving.brain import explaining
+from serving.brain.runtime import Brain
+
+Json = dict[str, Any]
+SUGGESTIONS: Final = 4
+"""How many things to do are asked for: one to do now, and what comes next."""
+_LATEST: Final = 8
+_DOINGS: Final = (
+    select(SIGNALS.c.type, SIGNALS.c.occurred_us)
+    .where(SIGNALS.c.stream.in_(bindparam("streams", expanding=True)), SIGNALS.c.type != EMPTIED)
+    .order_by(SIGNALS.c.seq.desc())
+    .limit(_LATEST)
+)
+_HIDING: Final = ("consent", "protection", "handover", "suppressed", "contact", "cap")
+"""Kinds of gates that an agent is told of first: what the customer said, and what protects them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """Something that the customer did, by its type, and how long ago in seconds."""
+
+    kind: str
+    ago_s: int
+
+
+def agents_channel(release: Release, own: str) -> str | None:
+    """Return the channel on which an agent gets suggestions: the conversation's, or the first with a human."""
+    human = [name for name, channel in release.channels.items() if channel.human]
+    return own if own in human else next(iter(human), None)
+
+
+def suggestion_ask(release: Release, handover: Mapping[str, Any], number: str, locale: str) -> Ask | None:
+    """Return the request for what an agent may suggest now; None if no channel of the release has a human.
+
+    :param number: what changes as soon as the answer may change, so that looking again makes no new decision
+    """
+    name = agents_channel(release, handover["channel"])
+    if name is None:
+        return None
+    placement = PlacementAsk(name=release.channels[name].placements[0], limit=SUGGESTIONS)
+    return Ask(
+        request_id=f"desk-{handover['handover_id']}-{number}-{locale}",
+        locale=locale,
+        customer_id=handover.get("customer_id"),
+        visitor_id=handover.get("visitor_id"),
+        channel=name,
+        placements=(placement,),
+        conversation_id=handover["conversation_id"],
+    )
+
+
+def number_of(brain: Brain, stream: str) -> str:
+    """Return what changes whenever the customer did or said something, or an outcome was recorded."""
+    standings, versions = brain.ledger.read_with_signals(stream)
+    outcomes = sum(len(happened) for happened in standings[0].outcomes.values())
+    consents = sum(consent.record for consent in standings[0].consents)
+    return f"{versions[0]}-{outcomes}-{consents}"
+
+
+def doings(brain: Brain, streams: Iterable[str]) -> list[Doing]:
+    """Return what the customer did last, the newest first."""
+    now = now_us()
+    rows = brain.ledger.select(_DOINGS, {"streams": list(streams)})
+    return [Doing(row.type, max(0, (now - row.occurred_us) // 1_000_000)) for row in rows]
+
+
+def not_to_do(brain: Brain, decision_id: str, locale: str) -> Json | None:
+    """Return the most telling thing that may not be offered now: its title, and why in one sentence."""
+    explained = explaining.explain(brain, decision_id, audience="agent")
+    stopped = [c for c in explained["candidates"] if c.get("gate") and c.get("text")]
+    stopped.sort(key=lambda candidate: _order(candidate["gate"]))
+    for candidate in stopped:
+        if _order(candidate["gate"]) < len(_HIDING):
+            action = candidate["treatment"].partition(".")[0]
+            title = title_of(brain.snapshot.release, action, locale)
+            return {"title": title, "why": in_locale(candidate["text"], locale)}
+    return None
+
+
+def _order(gate: str) -> int:
+    kind = gate.partition(":")[0]
+    return _HIDING.index(kind) if kind in _HIDING else len(_HIDING)
+
+
+def in_locale(texts: Any, locale: str) -> str:
+    """Return a text of an explanation in a locale; one that is there in no other form as it is."""
+    if isinstance(texts, str):
+        return texts
+    return str(texts.get(locale) or next(iter(texts.values()), ""))
+
+
+def title_of(release: Release, action: str, locale: str) -> str:
+    """Return what an action is called on the screens of agents: the title of its text, else its id."""
+    for treatment in release.actions[action].treatments if action in release.actions else ():
+        fields = treatment.content.get(locale) or next(iter(treatment.content.values()), {})
+        if title := fields.get("title") or fields.get("subject"):
+            return title
+    return action
+
+
+def consents_of(standing: Standing) -> Iterator[Json]:
+    """Yield what the customer allows and refuses, as it stands."""
+    for consent in standing.consents:
+        yield {"purpose": consent.purpose, "channel": consent.channel, "allowed": not consent.refuses}
+
+
+def own_standing(brain: Brain, stream: str) -> Standing:
+    """Return the standing of a handover's customer."""
+    (standing,) = brain.ledger.read(stream, rules=NO_PAST)
+    return standing
