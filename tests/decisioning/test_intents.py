@@ -150,6 +150,15 @@ def test_the_field_of_a_message_holds_every_intent(dtype: str, says: list[str]) 
     assert [message for message in messages if "intent" in message and "feature" not in message][: len(says)] == says
 
 
+def test_the_intent_of_a_conversation_ages() -> None:
+    for_ever = {**files(), "x1.yaml": MESSAGES.replace(" max_age_s: 86400,", "")}
+    with pytest.raises(ConfigError) as caught:
+        load(for_ever)
+    assert ["feature `wanted`: it is the intent of a conversation, and never ages"] == [
+        problem.message for problem in caught.value.problems
+    ]
+
+
 def test_an_untagged_intent_is_refused() -> None:
     untagged = {**files(), "x1.yaml": MESSAGES.replace("dtype: string, tags: [request]}", "dtype: string}", 1)}
     with pytest.raises(ConfigError) as caught:

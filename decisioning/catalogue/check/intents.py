@@ -32,6 +32,8 @@ def intent_problems(draft: Draft) -> Iterator[Mistake]:
         if action.spec.intent:
             yield from _answered(action, draft)
     if draft.known_ids["intents"]:
+        for feature in draft.features:
+            yield from _never_ends(feature)
         for signal in draft.signals:
             yield from _field_values(signal, draft)
 
@@ -106,6 +108,13 @@ def _answered(item: Item[Action], draft: Draft) -> Iterator[Mistake]:
 
 def _automation(item: Item[Action], path: Path, message: str, suggestion: str) -> Mistake:
     return item.problem(("automation",) if "automation" in item.node.items else path, message, suggestion)
+
+
+def _never_ends(item: Item[Feature]) -> Iterator[Mistake]:
+    """Yield a feature of the last intent that never ages, which would be that of a conversation for ever."""
+    if _holds_the_last_intent(item.spec) and item.spec.max_age_s is None:
+        message = "it is the intent of a conversation, and never ages"
+        yield item.problem(("name",), message, "add `max_age_s: 86400`: a day after the last message it is unknown")
 
 
 def _holds_the_last_intent(feature: Feature) -> bool:
