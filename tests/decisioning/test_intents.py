@@ -154,9 +154,8 @@ def test_the_intent_of_a_conversation_ages() -> None:
     for_ever = {**files(), "x1.yaml": MESSAGES.replace(" max_age_s: 86400,", "")}
     with pytest.raises(ConfigError) as caught:
         load(for_ever)
-    assert ["feature `wanted`: it is the intent of a conversation, and never ages"] == [
-        problem.message for problem in caught.value.problems
-    ]
+    messages = [problem.message for problem in caught.value.problems]
+    assert messages == ["feature `wanted`: it is the intent of a conversation, and never ages"]
 
 
 def test_an_untagged_intent_is_refused() -> None:
