@@ -22,6 +22,7 @@ from decisioning.review.narrative import narrative, whys_not
 from decisioning.review.rechecking import recheck
 from decisioning.review.replaying import replay
 from features.matrix import FeatureMatrix
+from features.views import views_of, write_views
 from tests import strategies as world
 from tests.examples import examples
 
@@ -176,3 +177,10 @@ def test_what_was_chosen_by_it_is_not_given_again_once_it_is_refused() -> None:
     ]
     assert (again[0].may_be_repeated, again[0].stopped) == (True, {})
     assert set(again[1].stopped) == {c["offer_id"] for c in decision.contacts}
+
+
+def test_a_purpose_changes_nothing_in_what_stores_keep() -> None:
+    unnamed = Release.from_bytes(pack({**FILES, "purposes.yaml": OWN.replace(", purpose: comfort", "")}))
+    assert unnamed.purposes_of == {}
+    assert write_views(unnamed.schema) == write_views(RELEASE.schema)
+    assert views_of(unnamed.schema) == views_of(RELEASE.schema)
