@@ -55,7 +55,7 @@ def test_the_phrasings_are_as_many_as_they_have_to_be() -> None:
 @pytest.mark.promise("messages.heard")
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize(
-    ("kind", "least", "most"), [("wish", 0.9, 0.02), ("objection", 0.9, 0.01), ("danger", 0.8, 0.02)]
+    ("kind", "least", "most"), [("wish", 0.95, 0.013), ("objection", 0.92, 0.008), ("danger", 0.97, 0.005)]
 )
 def test_what_must_be_heard_is_heard(judged, kind, language, least, most) -> None:
     heard, false_alarms = shares(judged, kind, language)
@@ -67,8 +67,8 @@ def test_what_must_be_heard_is_heard(judged, kind, language, least, most) -> Non
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("wish", "objection", "danger")])
 def test_other_kinds_are_heard(judged, kind, language) -> None:
     heard, false_alarms = shares(judged, kind, language)
-    assert heard >= 0.8
-    assert false_alarms <= 0.02
+    assert heard >= 0.85
+    assert false_alarms <= 0.005
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_the_model_that_comes_with_the_product_is_what_training_makes() -> None:
 def test_phrasings_that_training_does_not_make_word_for_word_are_heard(judged, kind, language) -> None:
     learned = {plain(example.text) for example in generate()}
     apart = [(p, heard) for p, heard in judged if plain(p.text) not in learned or p.kind == "ordinary"]
-    assert shares(apart, kind, language)[0] >= (0.75 if kind == "danger" else 0.9)
+    assert shares(apart, kind, language)[0] >= 0.9
 
 
 @pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.long)])
