@@ -68,7 +68,7 @@ def enter(page: Page) -> None:
 
 
 @pytest.mark.promise("me.pages")
-@pytest.mark.parametrize("scripts", [True, False])
+@pytest.mark.parametrize("scripts", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_a_customer_objects_contests_and_erases_with_and_without_scripts(
     browser: Browser, site: Site, scripts: bool
 ) -> None:

@@ -100,6 +100,11 @@ def test_a_form_of_another_browser_and_a_session_that_is_over_change_nothing(
     assert browser.post("/me/enter", fields)[0] == 303
     assert heading(browser.post("/me/leave", {"csrf": "x"})) == "This form was open too long"
     assert heading(browser.get("/me")) == "Your data and choices"
+    (name, cookie) = next((n, c) for n, c in browser.cookies.items() if n.endswith("-me"))
+    assert heading(Browser(client, **{name: cookie}).get("/me?lang=en")) == "Your data and choices"
+    forged = f"{cookie[:-1]}{'A' if cookie[-1] != 'A' else 'B'}"
+    for other in (forged, cookie.partition(".")[0], "", f"x{cookie}"):
+        assert heading(Browser(client, **{name: other}).get("/me?lang=en")) == "You need a link"
     now_us = entering.now_us
     monkeypatch.setattr(entering, "now_us", lambda: now_us() + (entering.IDLE_MIN + 1) * 60_000_000)
     assert heading(browser.get("/me")) == "You need a link"
