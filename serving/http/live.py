@@ -181,7 +181,7 @@ def _topic(brain: Brain, request: Request, asked: str) -> str:
 
 def _topic_of_agent(caller: Caller | None, agent_id: str) -> str:
     """Return the topic of what concerns an agent; raises OutOfScope for a person who may not listen to it."""
-    own = caller is None or caller.kind == "key" or agent_id == caller.id
+    own = caller is None or caller.kind == "key" or agent_id in {caller.id, caller.who}
     if caller is not None and not own and not caller.has_any(_ANY_AGENT):
         raise OutOfScope("topic", "you may listen to what concerns yourself; a lead may to all agents")
     return f"agent:{agent_id}"

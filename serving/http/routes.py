@@ -64,6 +64,7 @@ from serving.http.looking import Look, look_routes
 from serving.http.operating import operation_routes
 from serving.http.paths import AccountPath, CustomerPath, DecisionPath, EncodedPaths, UnderPath, VisitorPath
 from serving.http.people.handovers import handover_routes
+from serving.http.people.news import people_sources
 from serving.http.replies import (
     ANY_PROBLEM,
     JSON,
@@ -102,7 +103,7 @@ _DECISIONS = {
 
 def build_app(brain: Brain) -> FastAPI:
     """Return the ASGI application of one replica; raises Refused if a route has no line in the table of scopes."""
-    watcher, http = Watcher(brain), brain.workspace.settings.http
+    watcher, http = Watcher(brain, people_sources(brain)), brain.workspace.settings.http
     access = Access(brain.ledger) if http.keys == "on" else None
     events = SecurityEvents(brain.ledger)
     people = _people(brain)

@@ -7,9 +7,9 @@ from fastapi import FastAPI, Request, Response
 from starlette.types import Scope
 
 from decisioning.errors import NotFound
-from serving.pages.templates import FOLDER, SCRIPT, STYLE, render
+from serving.pages.templates import FOLDER, PART_SCRIPT, SCRIPT, STYLE, render
 
-_FILES: Final = {STYLE: "text/css", SCRIPT: "text/javascript"}
+_FILES: Final = {STYLE: "text/css", **dict.fromkeys((SCRIPT, PART_SCRIPT), "text/javascript")}
 HTML: Final = "text/html; charset=utf-8"
 
 

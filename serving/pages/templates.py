@@ -17,6 +17,7 @@ from serving.pages import figures
 FOLDER: Final = Path(__file__).parent
 STYLE: Final = "pages.css"
 SCRIPT: Final = "live.js"
+PART_SCRIPT: Final = "desk.js"
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,7 @@ def open_handover(brain: Brain, asked: HandoverIn, by: str) -> Json:
             continue
         except Erased:
             raise Erased("customer_id" if asked.customer_id else "visitor_id", ERASED.about) from None
+        brain.news.ring()
         return {**show(brain, name), "status": "opened"}
     raise Unavailable("other requests for this customer kept coming first; try again")
 
@@ -181,6 +182,7 @@ def take_step(brain: Brain, handover_id: str, step: HandoverStepIn, caller: Call
             _append_step(brain, row, step, by)
         except Conflict:  # Duplicate, too
             continue
+        brain.news.ring()
         return show(brain, handover_id)
     raise Unavailable("other requests for this handover kept coming first; try again")
 

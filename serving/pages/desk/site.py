@@ -76,7 +76,7 @@ class Desk:
         """Return one of the desk's pages, or a part of one."""
         lang = self.language(request)
         other = next(one for one in LANGUAGES if one != lang)
-        given = {"done": "", "undo": None, "other": {"lang": other, "name": _NAMES[other]}, **about}
+        given = {"done": "", "undo": None, "topics": (), "other": {"lang": other, "name": _NAMES[other]}, **about}
         answer = page(template, request, status, lang=lang, t=words(lang), csrf=visitor.csrf, once=new_token(), **given)
         if request.query_params.get("lang") == lang:
             answer.headers.append("Set-Cookie", self.people.cookies.set("language", lang))
@@ -114,8 +114,8 @@ class Desk:
         each.sort(key=lambda one: (not one["first"], one["waits_since"]))
         yours = [one for one in each if one["agent_id"] == visitor.agent]
         waiting = [one for one in each if one["agent_id"] is None and one["state"] in ("opened", "transferred")]
-        said = words(lang).get(done, "")
-        return self.page(request, visitor, template, yours=yours, waiting=waiting[:10], done=said)
+        said, topics = words(lang).get(done, ""), ("queue", f"agent:{visitor.agent}")
+        return self.page(request, visitor, template, yours=yours, waiting=waiting[:10], done=said, topics=topics)
 
     async def conversation(
         self, request: Request, visitor: Visitor, handover_id: str, template: str, **asked: str
@@ -156,6 +156,7 @@ class Desk:
             "consents": list(consents_of(own_standing(self.brain, stream))),
             "notes": handovers.notes(self.brain, handover["handover_id"]),
             "asked": asked,
+            "topics": (f"customer:{handover['customer_id']}",) if "customer_id" in handover else ("queue",),
             "answer": self._why_not(release, decision, asked, lang, t) if asked else "",
         }
 

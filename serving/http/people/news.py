@@ -1,0 +1,66 @@
+"""What open streams are told of handovers and of what customers do, so that the screens of agents are up to date."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from pydantic_core import to_json
+from sqlalchemy import Row, Select, Table, bindparam, func, select
+
+from features.ledger.people.rows import HANDOVER
+from features.ledger.tables import EMPTIED, RECORDS, SIGNALS
+from serving.brain.runtime import Brain
+from serving.events.feed import News, NewsSource, Viewer, topic_of_subject
+
+QUEUE: Final = "queue"
+_HANDOVERS: Final = select(RECORDS).where(
+    RECORDS.c.seq > bindparam("after"), RECORDS.c.kind == HANDOVER, RECORDS.c.body.is_not(None)
+)
+_SIGNALS: Final = select(SIGNALS.c.seq, SIGNALS.c.stream, SIGNALS.c.type).where(
+    SIGNALS.c.seq > bindparam("after"), SIGNALS.c.type != EMPTIED
+)
+Reading = Callable[[Row[Any]], News]
+
+
+def people_sources(brain: Brain) -> tuple[NewsSource, ...]:
+    """Return what the screens of agents and leads are told by."""
+    handovers = _Rows(brain, RECORDS, _HANDOVERS, lambda row: _handover(brain, row))
+    signals = _Rows(brain, SIGNALS, _SIGNALS, _signal)
+    return handovers.source("handovers"), signals.source("signals")
+
+
+class _Rows:
+    """Reads the rows of a table as news; it remembers how far nothing was found, so that no row is read twice."""
+
+    def __init__(self, brain: Brain, table: Table, rows: Select[Any], read: Reading) -> None:
+        self._brain, self._table, self._rows, self._read = brain, table, rows, read
+        self._empty_after, self._empty_upto = -1, -1
+
+    def source(self, name: str) -> NewsSource:
+        return NewsSource(name, self._newest, self._page, _body)
+
+    def _newest(self) -> int:
+        (row,) = self._brain.ledger.select(select(func.max(self._table.c.seq).label("seq")))
+        return int(row.seq or 0)
+
+    def _page(self, after: int, topics: frozenset[str] | None, limit: int) -> Sequence[News]:
+        newest, start = self._newest(), self._empty_upto if after == self._empty_after else after
+        rows = self._brain.ledger.select(self._rows.order_by(self._table.c.seq).limit(limit), {"after": start})
+        if not rows:
+            self._empty_after, self._empty_upto = after, max(newest, start)
+        every = (self._read(row) for row in rows)
+        return [news for news in every if topics is None or news.topics & topics]
+
+
+def _handover(brain: Brain, row: Row[Any]) -> News:
+    body = brain.ledger.record_of(row).body or {}
+    agent = {f"agent:{body['agent']}"} if body.get("agent") else set[str]()
+    content = {"handover_id": body.get("handover_id"), "state": body.get("state")}
+    return News("handovers", row.seq, HANDOVER, frozenset({QUEUE, topic_of_subject(row.stream), *agent}), content)
+
+
+def _signal(row: Row[Any]) -> News:
+    return News("signals", row.seq, "signal", frozenset({topic_of_subject(row.stream)}), {"type": row.type})
+
+
+def _body(news: News, viewer: Viewer) -> bytes | None:
+    return to_json(news.content) if viewer.audience != "customer" else None
