@@ -23,12 +23,12 @@ Reading = Callable[[Row[Any]], News]
 
 def people_sources(brain: Brain) -> tuple[NewsSource, ...]:
     """Return what the screens of agents and leads are told by."""
-    handovers = _Rows(brain, RECORDS, _HANDOVERS, lambda row: _handover(brain, row))
-    signals = _Rows(brain, SIGNALS, _SIGNALS, _signal)
+    handovers = _NewsRows(brain, RECORDS, _HANDOVERS, lambda row: _handover(brain, row))
+    signals = _NewsRows(brain, SIGNALS, _SIGNALS, _signal)
     return handovers.source("handovers"), signals.source("signals")
 
 
-class _Rows:
+class _NewsRows:
     """Reads the rows of a table as news; it remembers how far nothing was found, so that no row is read twice."""
 
     def __init__(self, brain: Brain, table: Table, rows: Select[Any], read: Reading) -> None:
