@@ -30,7 +30,7 @@ class Waiting:
     """A conversation that waits for a person. `helps`: it is about service or hardship, not about a sale.
 
     `needs`: what the agent must be trained for. `knows`: the agent who helped this customer before. `cannot_phone`:
-    they cannot hear or phone, and this channel is spoken: nobody may take them there.
+    they cannot hear or phone, and this channel is spoken: nobody may take them there. `first`: they go before others.
     """
 
     id: str
@@ -43,6 +43,7 @@ class Waiting:
     needs: frozenset[str] = frozenset()
     knows: str | None = None
     cannot_phone: bool = False
+    first: bool = False
 
     @property
     def kind(self) -> Hashable:

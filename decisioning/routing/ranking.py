@@ -15,6 +15,8 @@ from decisioning.routing.people import Presence, Roster, Waiting, missing
 from decisioning.routing.rules import RoutingRules
 
 _US = 1e6
+FIRST_S = 86_400.0
+"""The head start, in seconds of waiting, of who goes before all others."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ def rank(waiting: Waiting, staff: Staff) -> RankedAgents:
 def urgency_s(waiting: Waiting, staff: Staff) -> float:
     """Return the wait in seconds, weighted by whether help is needed, with the head start of what is needed."""
     start_s = max((staff.rules.head_start_s.get(need, 0.0) for need in waiting.needs), default=0.0)
+    start_s += FIRST_S if waiting.first else 0.0
     return (staff.rules.help_weight if waiting.helps else 1.0) * staff.waited_s(waiting) + start_s
 
 

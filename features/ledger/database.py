@@ -30,11 +30,14 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.sql import Executable
 
 from decisioning.errors import Unavailable
+from decisioning.times import TOLERANCE_US
 from features.deadlines import Silence, answering_within
 from features.files import OpenedFile
 from features.ledger import driver
 from features.ledger.engines import create_private, database_url, engine_for, is_silence
 from features.ledger.tables import (
+    AGENTS,
+    CLAIMS,
     CONTACTS,
     CONVERSATION_WORDS,
     CUSTOMER_CODES,
@@ -71,7 +74,7 @@ _ERASED_FROM: Final = ", ".join(
     for table in (
         *(RECORDS, STANDINGS, CONTACTS, OUTCOMES, SIGNALS, SIGNAL_STATES, WATCHES, DELIVERIES, LOOKS),
         *(CUSTOMER_CODES, CUSTOMER_SESSIONS, REQUESTS),
-        *(HANDOVERS, CONVERSATION_WORDS),
+        *(HANDOVERS, CONVERSATION_WORDS, AGENTS),
     )
 )
 _HIGHEST: Final = select(func.max(RECORDS.c.seq).label("seq"))
@@ -328,6 +331,18 @@ def upsert(
     here = [table.c[name] == value for name, value in key.items()]
     if not connection.execute(update(table).where(*here).values(**values)).rowcount:
         connection.execute(insert(table).values(**key, **initial, **values))
+
+
+def claim(connection: Connection, name: str, now_us: int, until_us: int) -> bool:
+    """Claim shared work until a time, unless another process has it; an older claim that lies further ahead is void."""
+    made_ahead = CLAIMS.c.until_us > until_us + TOLERANCE_US  # by a clock that was wrong
+    free = (CLAIMS.c.name == name) & ((CLAIMS.c.until_us <= now_us) | made_ahead)
+    if connection.execute(update(CLAIMS).where(free).values(until_us=until_us)).rowcount:
+        return True
+    if connection.execute(select(CLAIMS.c.name).where(CLAIMS.c.name == name)).first():
+        return False
+    connection.execute(insert(CLAIMS).values(name=name, until_us=until_us))
+    return True
 
 
 def _vacuum(connection: Connection) -> None:

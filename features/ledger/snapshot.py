@@ -10,7 +10,7 @@ from pydantic_core import from_json, to_json
 
 from decisioning.facts.handovers import OpenHandover
 from decisioning.facts.standing import Consent, Holder, Link, LinkKind, RecordedOutcome
-from decisioning.routing.work import AgentWork, HeldHandover
+from decisioning.routing.work import AgentWork, HeldHandover, OtherConversation
 from features.ledger.past.kinds import ContactKinds
 from features.ledger.past.packing import pack_held, unpack_held
 from features.ledger.standing import Fold
@@ -34,7 +34,8 @@ _COLUMNS[Link] = _COLUMNS[Link][:-1]
 _FIRST = (0,)
 _OPEN = attrgetter(*_names(OpenHandover))
 _HELD = attrgetter(*_names(HeldHandover))
-_WORK_NAMES = tuple(name for name in _names(AgentWork) if name != "held")
+_OTHER = attrgetter(*_names(OtherConversation))
+_WORK_NAMES = tuple(name for name in _names(AgentWork) if name not in {"held", "elsewhere"})
 _WORK = attrgetter(*_WORK_NAMES)
 
 
@@ -90,15 +91,23 @@ def _people(fold: Fold) -> list[Any]:
     """Return what only standings with people have: open handovers, the work of an agent, who booked a slot."""
     if not (fold.handovers or fold.work or fold.booked):
         return []
-    work = fold.work and [*_WORK(fold.work), [_HELD(one) for one in fold.work.held]]
+    work = fold.work and [
+        *_WORK(fold.work),
+        [_HELD(one) for one in fold.work.held],
+        *([[_OTHER(one) for one in fold.work.elsewhere]] if fold.work.elsewhere else []),
+    ]
     return [[_OPEN(one) for one in fold.handovers], work, fold.booked]
 
 
 def _with_people(handovers: list[Any], work: list[Any] | None, booked: list[str]) -> dict[str, Any]:
     of_agent = None
     if work is not None:
-        *values, held = work
-        of_agent = AgentWork(**dict(zip(_WORK_NAMES, values, strict=True)), held=tuple(HeldHandover(*h) for h in held))
+        values, (held, *more) = work[: len(_WORK_NAMES)], work[len(_WORK_NAMES) :]
+        of_agent = AgentWork(
+            **dict(zip(_WORK_NAMES, values, strict=True)),
+            held=tuple(HeldHandover(*one) for one in held),
+            elsewhere=tuple(OtherConversation(*one) for one in more[0]) if more else (),
+        )
     return {"handovers": tuple(OpenHandover(*one) for one in handovers), "work": of_agent, "booked": tuple(booked)}
 
 

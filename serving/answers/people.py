@@ -1,9 +1,10 @@
 """The forms of what is answered about handovers and the people who take them."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from decisioning.facts.forms import Issue
 from decisioning.facts.handovers import HandoverState
+from decisioning.routing.work import PresenceState
 from serving.answers.form import Answer, Moment
 
 
@@ -72,3 +73,86 @@ class CallBacks(Answer):
     """Call-backs that no agent has taken."""
 
     call_backs: list[HandoverAnswer]
+
+
+class AgentAnswer(Answer):
+    """An agent: what is stated, and what they do now. `handovers`: those they were offered or have.
+
+    `conversations`: by channel, also those of another system's queue. `heard_of`: when their screen last was.
+    `why`: what decides whom they get, in words.
+    """
+
+    agent_id: str
+    languages: list[str]
+    proficiency: dict[str, float]
+    trained: list[str]
+    capacity: dict[str, int]
+    shift_starts_at: Moment | None
+    shift_ends_at: Moment | None
+    state: PresenceState | Literal["offered", "busy"]
+    since: Moment | None
+    until: Moment | None
+    conversations: dict[str, int]
+    handovers: list[str]
+    upset_in_a_row: int
+    heard_of: Moment | None
+    why: list[str] = []
+
+
+class Agents(Answer):
+    """A page of agents, by id; `next` is the `after` of the next page."""
+
+    agents: list[AgentAnswer]
+    next: str | None
+
+
+class AgentRecord(Answer):
+    """A record of what an agent did; without a body, it was overwritten when its time was over."""
+
+    version: int
+    kind: str
+    recorded_at: Moment
+    occurred_at: Moment
+    body: dict[str, Any] | None
+
+
+class AgentExport(AgentAnswer):
+    """Everything that is held of an agent; `next_record` is the `after` of the next page."""
+
+    records: list[AgentRecord]
+    next_record: int | None
+
+
+class AgentErased(Answer):
+    """The agent was erased."""
+
+    agent_id: str
+    erased: Literal[True]
+
+
+class RankedAgent(Answer):
+    """An agent who may help now. `score_s`: what speaks for them, in seconds of waiting; `reasons`: its parts."""
+
+    agent_id: str
+    score_s: float
+    reasons: list[str]
+
+
+class FailedAgent(Answer):
+    """An agent who may not help now, and which requirement fails."""
+
+    agent_id: str
+    requirement: str
+    text: str
+
+
+class Advice(Answer):
+    """Agents who may help, best first. `in_time`: false if there is no advice, and the caller's own order holds.
+
+    `relaxes_in_s`: in how many seconds less is asked for, null if it stays so.
+    """
+
+    in_time: bool
+    ranked: list[RankedAgent]
+    failed: list[FailedAgent]
+    relaxes_in_s: float | None

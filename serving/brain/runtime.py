@@ -52,7 +52,8 @@ _DERIVED = frozenset(f.name for f in BUILT_IN) - {"gpc"}
 class Brain:
     """All that a process needs to decide; the HTTP app, batch and the command line use it alike.
 
-    `signalled` rings when signals were recorded that may open a moment, `news` when something was committed that people
+    `routed` rings when somebody waits for a person or an agent may be free,
+    `signalled` when signals were recorded that may open a moment, `news` when something was committed that people
     watch for on open pages.
     """
 
@@ -75,7 +76,7 @@ class Brain:
         self.release = self.releases.stored
         self._model = lru_cache(maxsize=4)(partial(load_model, self._registry))
         self.repeats = Repeats(self.ledger, self.subject_stream, partial(self.known, whole=True))
-        self.signalled, self.news = Bell(), Bell()
+        self.signalled, self.news, self.routed = Bell(), Bell(), Bell()
         self.metrics, self.pools = Metrics(), Pools(workspace.settings.http.request_timeout_s)
         self._together = Together(self.make, self.make_block, self.metrics.loop.add_decisions)
         self._snapshot_lock = Lock()

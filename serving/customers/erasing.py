@@ -30,7 +30,12 @@ async def erase(brain: Brain, kind: SubjectKind, subject_id: str) -> tuple[str, 
     erasure. What takes longer than a request may goes on after the answer, and what may be left in files is on the
     ledger's list of erasures, for `tend` to remove.
     """
-    erased = await brain.pools.consents.run(_bar, brain, brain.ledger.stream_of(kind, subject_id))
+    return await erase_stream(brain, brain.ledger.stream_of(kind, subject_id))
+
+
+async def erase_stream(brain: Brain, stream: str) -> tuple[str, ...]:
+    """Erase a subject or an agent by their stream, as `erase` does."""
+    erased = await brain.pools.consents.run(_bar, brain, stream)
     with suppress(Unavailable):  # it takes longer, or waits behind others: `tend` finds it on the list
         await brain.pools.erasures.run(_remove, brain, erased)
     return erased

@@ -19,6 +19,7 @@ from serving.brain.runtime import Brain
 from serving.customers import erasing
 from serving.events import words
 from serving.events.moments import POLL_S, Watcher
+from serving.people import queue
 from serving.pools import STATEMENT_S
 from training.model.background import yielding
 
@@ -50,8 +51,9 @@ class Background:
     ) -> None:
         self._brain, self._watcher, self._access, self._events = brain, watcher, access, events
         self._sign_in = sign_in
-        self._stopping, self._signalled = Event(), Event()
+        self._stopping, self._signalled, self._routed = Event(), Event(), Event()
         brain.signalled.wakes(self._signalled.set)
+        brain.routed.wakes(self._routed.set)
         self._threads: list[Thread] = []
 
     def start(self, prepare: Callable[[], object]) -> None:
@@ -72,6 +74,7 @@ class Background:
         """Let the threads end, and close the brain."""
         self._stopping.set()
         self._signalled.set()
+        self._routed.set()
         with suppress(Unavailable):  # it takes longer than a request may; the process ends anyway
             await self._brain.pools.health.run(self._close)
 
@@ -100,6 +103,7 @@ class Background:
         return [
             ("checkpoints", CHECKPOINT_S, brain.checkpoint),
             ("moments", POLL_S, watcher.decide_due, self._signalled),
+            ("routing", queue.POLL_S, queue.Queue(brain).work, self._routed),
             ("webhooks", POLL_S, watcher.send_due),
             ("compaction", clean_s, brain.compact),
             ("deliveries", clean_s, watcher.purge),

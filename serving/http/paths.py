@@ -70,6 +70,7 @@ CustomerPath = Annotated[str, BeforeValidator(_id_of("customer_id", encoded=True
 VisitorPath = Annotated[str, BeforeValidator(_id_of("visitor_id", encoded=True)), Path(max_length=MAX_ID)]
 AccountPath = Annotated[str, BeforeValidator(_id_of("account_id", encoded=True)), Path(max_length=MAX_ID)]
 DecisionPath = Annotated[str, BeforeValidator(_id_of("decision_id", encoded=True)), Path(max_length=MAX_ID)]
+AgentPath = Annotated[str, BeforeValidator(_id_of("agent_id", encoded=True)), Path(max_length=MAX_ID)]
 CustomerQuery = Annotated[str | None, BeforeValidator(_id_of("customer_id", encoded=False)), Query(max_length=MAX_ID)]
 AccountQuery = Annotated[str | None, BeforeValidator(_id_of("account_id", encoded=False)), Query(max_length=MAX_ID)]
 VisitorQuery = Annotated[str | None, BeforeValidator(_id_of("visitor_id", encoded=False)), Query(max_length=MAX_ID)]

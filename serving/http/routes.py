@@ -63,6 +63,7 @@ from serving.http.live import StreamCallers, asks_no_profiling, moment_routes, s
 from serving.http.looking import Look, look_routes
 from serving.http.operating import operation_routes
 from serving.http.paths import AccountPath, CustomerPath, DecisionPath, EncodedPaths, UnderPath, VisitorPath
+from serving.http.people.agents import agent_routes
 from serving.http.people.handovers import handover_routes
 from serving.http.people.news import people_sources
 from serving.http.replies import (
@@ -137,6 +138,7 @@ def build_app(brain: Brain) -> FastAPI:
     approval_routes(app, brain)
     look_routes(app, brain)
     handover_routes(app, brain)
+    agent_routes(app, brain)
     correction_routes(app, brain)
     operation_routes(app, brain)
     docs_routes(app)

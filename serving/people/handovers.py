@@ -28,12 +28,15 @@ from decisioning.facts.handovers import ENDED, OpenHandover
 from decisioning.facts.standing import Standing
 from decisioning.facts.standing_rules import NO_PAST
 from decisioning.routing.opening import Opening, step_body
-from decisioning.routing.work import AgentWork, HeldHandover
+from decisioning.routing.people import missing
+from decisioning.routing.staffing import agent_of, room_beside, waiting_of
+from decisioning.routing.work import AgentWork
 from decisioning.times import iso, microseconds
 from features.conversations.words import LINK
+from features.handovers.agents import find_agent
 from features.handovers.calls import conversation_key, reference
-from features.handovers.slots import agent_stream, slot_released
-from features.ledger import Duplicate, Entry, Fold, Ledger
+from features.handovers.slots import agent_stream, last_step, slot_released
+from features.ledger import Duplicate, Entry, Fold, Ledger, now_us
 from features.ledger.links import visitors_now, with_identities
 from features.ledger.tables import HANDOVERS, RECORDS
 from serving.access.callers import Caller
@@ -43,6 +46,23 @@ from serving.problems import ERASED
 
 Json = dict[str, Any]
 MAX_LISTED: Final = 200
+UNSTATED_CAPACITY: Final = 3
+"""How many conversations an agent may hold of whom nothing is stated."""
+REQUIREMENTS: Final = {
+    "skill": "they are not proficient in its skill",
+    "language": "they do not speak its language",
+    "training": "they were not trained for what the customer needs",
+    "channel": "they do not work on its channel",
+    "cannot_phone": "the customer cannot hear or phone, and its channel is spoken",
+    "proficiency": "their proficiency is below what is asked for now",
+    "shift": "their shift has not begun, or ends soon",
+    "room": "they have no room, or are not available",
+    "upset_in_a_row": "they had as many upset customers in a row as they may",
+    "known_agent": "the customer waits for the agent who knows them",
+}
+"""Why an agent does not get somebody, in words."""
+_NO_ROOM: Final = "this agent has no room for another conversation"
+_WRAPS_UP: Final = frozenset(("resolved", "transferred", "call_back", "ticket"))
 ENDS_APPOINTMENT: Final = frozenset(("call_back", "ticket", "resolved", "cancelled"))
 """States in which a handover no longer has the slot that it had."""
 MAX_NOTE: Final = 2000
@@ -83,6 +103,7 @@ def open_handover(brain: Brain, asked: HandoverIn, by: str) -> Json:
         except Erased:
             raise Erased("customer_id" if asked.customer_id else "visitor_id", ERASED.about) from None
         brain.news.ring()
+        brain.routed.ring()
         return {**show(brain, name), "status": "opened"}
     raise Unavailable("other requests for this customer kept coming first; try again")
 
@@ -179,26 +200,32 @@ def take_step(brain: Brain, handover_id: str, step: HandoverStepIn, caller: Call
         if (row.state, row.agent) == (step.state, step.agent_id or row.agent) and step.state != "call_back":
             return as_json(row)
         try:
-            _append_step(brain, row, step, by)
+            append_step(brain, row, step, by)
         except Conflict:  # Duplicate, too
             continue
         brain.news.ring()
+        brain.routed.ring()
         return show(brain, handover_id)
     raise Unavailable("other requests for this handover kept coming first; try again")
 
 
-def _append_step(brain: Brain, row: Any, step: HandoverStepIn, by: str) -> None:
+def append_step(brain: Brain, row: Any, step: HandoverStepIn, by: str) -> None:
+    """Append a step, and what it changes in streams of agents, at the versions that are read; raises Conflict.
+
+    A deadline that was stated when the handover was opened stays, except while an offer or an appointment stands.
+    """
     (standing,) = brain.ledger.read(row.stream, rules=NO_PAST)
     handover = next((h for h in standing.handovers if h.id == row.id), None)
     if handover is None:
         raise WrongState("state", f"the handover is {row.state}: it cannot become {step.state}")
     stated = {"reason": step.reason, "note": step.note, "skill": step.skill, "knows": step.knows}
-    due_us = None if step.due_at is None else microseconds(step.due_at)
+    about = about_now(brain.ledger, row)
+    due_us = about.get("due_us") if step.due_at is None else microseconds(step.due_at)
     agent = step.agent_id if step.state in ("offered", "accepted", "ticket", "call_back") else None
     body = step_body(handover, step.state, by, agent, due_us=due_us, **stated)
     key = f"handover:{handover.id}#{body['step']}"
     entries = [Entry(row.stream, "handover", body, None, standing.version, key)]
-    entries += assignments(brain, handover, from_json(row.body), step.state, agent)
+    entries += assignments(brain, handover, about, step.state, agent)
     if step.state in ENDS_APPOINTMENT:
         entries += slot_released(brain.ledger, handover)
     brain.ledger.append(entries)
@@ -214,20 +241,32 @@ def assignments(
     """
     entries: list[Entry] = []
     if handover.agent is not None and handover.state in ("offered", "accepted") and agent != handover.agent:
+        fold = fold_of(brain.ledger, handover.agent)
         ended = {"handover_id": handover.id, "channel": about["channel"], "held": "ended"}
-        entries.append(_at_agent(brain, handover.agent, ended))
+        entries.append(Entry(fold.stream, "assignment", ended, None, fold.version))
+        if handover.state == "accepted" and state in _WRAPS_UP:
+            entries += _wrap_up(brain, fold, handover.id, about)
     if agent is not None and state in ("offered", "accepted"):
+        fold = fold_of(brain.ledger, agent)
+        check_room(brain, agent, fold.work or AgentWork(), about, handover.id)
         held = {"handover_id": handover.id, "channel": about["channel"], "held": state}
         upset = {"upset": True} if about.get("upset") and state == "accepted" else {}
-        entries.append(_at_agent(brain, agent, {**held, **upset}, needs_room=True))
+        entries.append(Entry(fold.stream, "assignment", {**held, **upset}, None, fold.version))
     return entries
 
 
-def _at_agent(brain: Brain, agent: str, body: Json, *, needs_room: bool = False) -> Entry:
-    fold = fold_of(brain.ledger, agent)
-    if needs_room:
-        check_room(brain, agent, fold.work or AgentWork(), body)
-    return Entry(fold.stream, "assignment", body, None, fold.version)
+def _wrap_up(brain: Brain, fold: Fold, handover_id: str, about: Mapping[str, Any]) -> list[Entry]:
+    """Return the record that gives an agent the time after a conversation that its skill has, if nothing else is held.
+
+    It ends by itself. Who is on a break, away or off stays so.
+    """
+    work, now = fold.work or AgentWork(), now_us()
+    skill = brain.snapshot.release.catalogue.routing.skill(about.get("skill"))
+    others = [one for one in work.held if one.handover != handover_id]
+    if skill is None or not skill.wrap_up_s or others or work.state_at(now) != "available":
+        return []
+    body = {"state": "wrap_up", "until_us": now + round(skill.wrap_up_s * 1_000_000)}
+    return [Entry(fold.stream, "presence", body, None, fold.version)]
 
 
 def fold_of(ledger: Ledger, agent: str) -> Fold:
@@ -238,16 +277,34 @@ def fold_of(ledger: Ledger, agent: str) -> Fold:
     return standing
 
 
-def check_room(brain: Brain, agent: str, work: AgentWork, body: Mapping[str, Any]) -> None:
-    """Raise WrongState if an agent cannot hold one more conversation on this channel."""
-    others = [one for one in work.held if one.handover != body["handover_id"]]
-    if len(others) >= capacity_of(brain, agent, body["channel"], others):
-        raise WrongState("agent_id", "this agent has no room for another conversation")
+def check_room(brain: Brain, agent: str, work: AgentWork, about: Mapping[str, Any], handover_id: str) -> None:
+    """Raise WrongState if an agent cannot hold one more conversation on this channel, or does not meet a requirement.
+
+    Whoever takes it, it is looked at with the version of the agent's stream that the assignment follows.
+    """
+    others = [one.channel for one in work.held if one.handover != handover_id]
+    others += [one.channel for one in work.elsewhere if not one.ended]
+    stated = find_agent(brain.ledger, agent)
+    if stated is None:
+        if len(others) >= UNSTATED_CAPACITY:
+            raise WrongState("agent_id", _NO_ROOM)
+        return
+    voice = brain.snapshot.release.catalogue.routing.voice
+    known, waiting = agent_of(agent, stated.stated), waiting_of(handover_id, 0, about, voice)
+    if (lacking := missing(waiting, known)) is not None:
+        raise WrongState("agent_id", f"this agent may not take it: {REQUIREMENTS[lacking]}")
+    if room_beside(known, others, about["channel"]) < 1:
+        raise WrongState("agent_id", _NO_ROOM)
 
 
-def capacity_of(brain: Brain, agent: str, channel: str, held: Sequence[HeldHandover]) -> int:
-    """Return how many conversations an agent may hold at once beside those on other channels."""
-    return 3
+def about_now(ledger: Ledger, row: Any) -> Json:
+    """Return what a handover is about: what was said when it was opened, as far as no transfer says otherwise."""
+    about = dict(from_json(row.body))
+    for step in range(1, row.step + 1):
+        later = last_step(ledger, row.id, step)
+        if later.get("state") == "transferred":
+            about.update({name: later[name] for name in ("skill", "knows") if name in later})
+    return about
 
 
 def keep_note(brain: Brain, handover_id: str, note: str, by: str, once: str) -> None:

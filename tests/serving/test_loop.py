@@ -74,6 +74,16 @@ def on_loop(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 NONE = f"h-{'0' * 32}"
+AGENT = {"languages": ["nl"], "capacity": {"chat": 3}}
+AGENT_EVENT = {
+    "specversion": "1.0",
+    "id": "e-loop",
+    "source": "/telephony",
+    "type": "agent.state",
+    "subject": "agent:a-loop",
+    "time": "2026-01-05T10:00:00+01:00",
+    "data": {"state": "available"},
+}
 HANDOVER = {
     "request_id": "h-loop",
     "customer_id": "c-loop",
@@ -128,6 +138,13 @@ def requests(client: Client) -> dict[str, list[tuple[str, str, Any]]]:
             ("POST", f"/v1/handovers/{NONE}/appointment", {"calendar": "x", "starts_at": "2026-12-01T14:30:00+01:00"})
         ],
         "POST /v1/handovers/{handover_id}/tries": [("POST", f"/v1/handovers/{NONE}/tries", {"agent_id": "a-1"})],
+        "PUT /v1/agents/{agent_id}": [("PUT", "/v1/agents/a-loop", AGENT)],
+        "GET /v1/agents": [("GET", "/v1/agents", None)],
+        "GET /v1/agents/{agent_id}": [("GET", "/v1/agents/a-loop", None)],
+        "GET /v1/agents/{agent_id}/export": [("GET", "/v1/agents/a-loop/export", None)],
+        "DELETE /v1/agents/{agent_id}": [("DELETE", "/v1/agents/a-gone", None)],
+        "POST /v1/agent-events": [("POST", "/v1/agent-events", [AGENT_EVENT] * 100)],
+        "POST /v1/routing": [("POST", "/v1/routing", {"waiting": {"conversation_id": "k-1", "channel": "chat"}})],
         "GET /v1/call-backs/without-agent": [("GET", "/v1/call-backs/without-agent", None)],
         "GET /v1/moments/stream": [],  # its own test below
         "GET /v1/live": [],

@@ -104,7 +104,7 @@ def test_every_example_of_the_document_is_taken(client: Client, document: Json) 
     made = made_before(client, "c-8")
     ids: dict[str, str] = {}
     for route, operation in operations(document).items():
-        if route in ELSEWHERE:
+        if route in ELSEWHERE or route == "POST /v1/agent-events":  # of an agent; `handovers/test_agents` sends it
             continue
         method, path = route.replace("{number}", number).split()
         examples = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("examples", {})
@@ -183,6 +183,16 @@ def test_answers_have_the_forms_of_the_document(client: Client) -> None:
     handover = {"handover_id": check("POST", "/v1/handovers", HANDOVER)["handover_id"]}
     check("GET", "/v1/handovers")
     check("GET", "/v1/call-backs/without-agent")
+    agent = {"agent_id": "agent-7"}
+    (stated,) = OPERATIONS["PUT /v1/agents/{agent_id}"].examples.values()
+    (event,) = OPERATIONS["POST /v1/agent-events"].examples.values()
+    check("PUT", "/v1/agents/{agent_id}", stated, **agent)
+    check("POST", "/v1/agent-events", [event, {}])
+    check("GET", "/v1/agents")
+    check("GET", "/v1/agents/{agent_id}", **agent)
+    check("GET", "/v1/agents/{agent_id}/export", **agent)
+    check("POST", "/v1/routing", {"waiting": {"conversation_id": "k-1", "channel": "chat"}})
+    check("DELETE", "/v1/agents/{agent_id}", **agent)
     check("GET", "/v1/handovers/{handover_id}", **handover)
     check("POST", "/v1/handovers/{handover_id}/steps", {"state": "cancelled"}, **handover)
     assert answered == OPERATIONS.keys() - WITHOUT_JSON - ELSEWHERE

@@ -23,13 +23,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from pydantic_core import from_json, to_json
-from sqlalchemy import Connection, Row, Table, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, Table, bindparam, func, insert, select
 
 from decisioning.errors import Unavailable
-from decisioning.times import TOLERANCE_US
 from features.files import replace_file
-from features.ledger.database import Database
-from features.ledger.tables import ACTIVATIONS, APPROVALS, CHECKPOINTS, CLAIMS, RECORDS
+from features.ledger.database import Database, claim
+from features.ledger.tables import ACTIVATIONS, APPROVALS, CHECKPOINTS, RECORDS
 
 Run = Callable[[Callable[[Connection], bool]], bool]
 """Runs a function in a transaction and returns its result, as `Writer.run` does."""
@@ -201,15 +200,7 @@ def _checkpoint(row: Row[Any]) -> Checkpoint:
 
 def _claim(connection: Connection, now_us: int) -> bool:
     """Claim the next checkpoint for a little less than the period, as calls come late rather than early."""
-    until_us = now_us + round(0.95 * PERIOD_S * 1_000_000)
-    made_ahead = CLAIMS.c.until_us > until_us + TOLERANCE_US  # by a clock that was wrong
-    free = (CLAIMS.c.name == _CLAIM) & ((CLAIMS.c.until_us <= now_us) | made_ahead)
-    if connection.execute(update(CLAIMS).where(free).values(until_us=until_us)).rowcount:
-        return True
-    if connection.execute(select(CLAIMS.c.name).where(CLAIMS.c.name == _CLAIM)).first():
-        return False
-    connection.execute(insert(CLAIMS).values(name=_CLAIM, until_us=until_us))
-    return True
+    return claim(connection, _CLAIM, now_us, now_us + round(0.95 * PERIOD_S * 1_000_000))
 
 
 def _put(connection: Connection, new: Checkpoint) -> bool:

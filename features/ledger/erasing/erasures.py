@@ -14,6 +14,7 @@ from features.ledger import driver
 from features.ledger.database import Database, upsert
 from features.ledger.records import looks_of
 from features.ledger.tables import (
+    AGENTS,
     CLAIMS,
     CONTACTS,
     CONVERSATION_WORDS,
@@ -41,7 +42,7 @@ _OF_CUSTOMERS: Final = (CUSTOMER_CODES, CUSTOMER_SESSIONS, REQUESTS)
 _ABOUT_SUBJECTS: Final = (
     *(CONTACTS, OUTCOMES, WATCHES, FIRED, PRIVACY_CONTROLS, DELIVERIES, LOOKS),
     *_OF_CUSTOMERS,
-    *(HANDOVERS, CONVERSATION_WORDS),
+    *(HANDOVERS, CONVERSATION_WORDS, AGENTS),
 )
 _MOVING: Final = (STANDINGS, SIGNAL_STATES, SIGNALS, *_ABOUT_SUBJECTS)
 _ERASED: Final = select(SIGNAL_STATES.c.stream).where(SIGNAL_STATES.c.body.is_(None)).scalar_subquery()

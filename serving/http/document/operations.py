@@ -27,6 +27,7 @@ from serving.contract import (
     ReleaseIn,
     VisitorPatch,
 )
+from serving.people.forms import AgentEventIn, AgentIn, RoutingIn
 
 TAGS: Final = {
     "Decisions": "Ask what to do next for a customer, and why.",
@@ -37,6 +38,7 @@ TAGS: Final = {
     "Accounts and visitors": "The same for contracts and households, and for anonymous visitors.",
     "Moments": "Decisions that the brain makes by itself when something happens or does not.",
     "Handovers": "Hand a conversation to a person.",
+    "Agents": "The people who help customers: what they can do, what they do now, and who should help whom.",
     "Catalogue": "What may be named in requests.",
     "Operations": "Whether the server works, and what was refused.",
 }
@@ -82,6 +84,21 @@ _HANDOVER = {
     "conversation_id": "chat-81",
     "channel": "chat",
     "reason": "asks for a person",
+}
+_AGENT = {
+    "languages": ["nl", "en"],
+    "proficiency": {"billing": 0.8, "technical": 0.5},
+    "trained": ["vulnerable"],
+    "capacity": {"chat": 3, "phone": 1},
+}
+_AGENT_EVENT = {
+    "specversion": "1.0",
+    "id": "e-1",
+    "source": "/telephony",
+    "type": "agent.state",
+    "subject": "agent:agent-7",
+    "time": "2026-01-05T10:00:00+01:00",
+    "data": {"state": "break"},
 }
 _LINK = {
     "customer_id": CUSTOMER,
@@ -299,6 +316,41 @@ OPERATIONS: Final = {
         people.HandoverAnswer,
         HandoverIn,
         examples={"a customer asks for a person": _HANDOVER},
+    ),
+    "PUT /v1/agents/{agent_id}": Operation(
+        "Agents",
+        "put_agent",
+        "State what an agent can do",
+        people.AgentAnswer,
+        AgentIn,
+        examples={"an agent for chats and calls": _AGENT},
+    ),
+    "GET /v1/agents": Operation("Agents", "list_agents", "List agents, and what each does now", people.Agents),
+    "GET /v1/agents/{agent_id}": Operation("Agents", "get_agent", "Show what is held of an agent", people.AgentAnswer),
+    "GET /v1/agents/{agent_id}/export": Operation(
+        "Agents", "export_agent", "Export everything that is held of an agent", people.AgentExport
+    ),
+    "DELETE /v1/agents/{agent_id}": Operation("Agents", "erase_agent", "Erase an agent", people.AgentErased),
+    "POST /v1/agent-events": Operation(
+        "Agents",
+        "record_agent_events",
+        "Tell what agents do now",
+        held.Recorded,
+        AgentEventIn,
+        many="AgentEvents",
+        examples={"an agent takes a break": _AGENT_EVENT},
+    ),
+    "POST /v1/routing": Operation(
+        "Agents",
+        "advise_routing",
+        "Rank agents for one who waits",
+        people.Advice,
+        RoutingIn,
+        examples={
+            "who waits in your own queue": {
+                "waiting": {"conversation_id": "call-9", "channel": "phone", "skill": "billing", "language": "nl"}
+            }
+        },
     ),
     "GET /v1/handovers": Operation("Handovers", "list_handovers", "List handovers that are open", people.Handovers),
     "GET /v1/handovers/{handover_id}": Operation("Handovers", "get_handover", "Show a handover", people.HandoverAnswer),

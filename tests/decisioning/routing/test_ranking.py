@@ -121,5 +121,5 @@ def test_a_score_is_the_sum_of_its_reasons() -> None:
 def test_nothing_is_known_of_what_a_customer_is_worth() -> None:
     """Who waits is described by these fields alone, so that no one is placed by their value."""
     assert {f.name for f in fields(Waiting)} == {
-        "id", "since_us", "skill", "language", "channel", "helps", "upset", "needs", "knows", "cannot_phone",
+        "id", "since_us", "skill", "language", "channel", "helps", "upset", "needs", "knows", "cannot_phone", "first",
     }  # fmt: skip

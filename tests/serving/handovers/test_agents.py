@@ -1,0 +1,211 @@
+"""Agents over HTTP: stated, told of in any order, advised on, offered what waits, exported and erased."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from decisioning.times import iso
+from features.ledger import now_us
+from serving.brain.runtime import Brain
+from serving.http.document.operations import OPERATIONS
+from serving.people.queue import Queue
+from tests.serving.workspaces import Client, Json, small_workspace
+
+ROUTING = """
+routing:
+  mode: own
+  offer_s: 5
+  last_new_s: 0
+  voice: [phone]
+  skills:
+  - id: bill
+    issue: service
+    wrap_up_s: 30
+    rings: [{after_s: 0, min_proficiency: 0.5}, {after_s: 600, min_proficiency: 0}]
+  - {id: fault, issue: service}
+"""
+STATED = {"languages": ["nl"], "proficiency": {"bill": 0.9}, "capacity": {"chat": 2, "phone": 1}}
+CHAT: Json = {"channel": "chat", "skill": "bill", "language": "nl", "reason": "asks for a person"}
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    brain = Brain(small_workspace(tmp_path_factory.mktemp("agents") / "shop", ROUTING))
+    yield Client(brain)
+    brain.close()
+
+
+def state(client: Client, agent: str, name: str = "available", **data: Any) -> None:
+    assert tell(client, agent, "agent.state", state=name, **data)["recorded"] == 1
+
+
+def tell(client: Client, agent: str, kind: str, at: str | None = None, id_: str | None = None, **data: Any) -> Json:
+    time = at or iso(now_us())
+    event = {"specversion": "1.0", "id": id_ or f"{kind}-{now_us()}", "source": "/telephony", "type": kind}
+    status, answer = client(
+        "POST", "/v1/agent-events", [{**event, "subject": f"agent:{agent}", "time": time, "data": data}]
+    )
+    assert status in (200, 422), answer
+    return answer
+
+
+def add(client: Client, agent: str, **more: Any) -> Json:
+    status, answer = client("PUT", f"/v1/agents/{agent}", {**STATED, **more})
+    assert status == 200, answer
+    state(client, agent)
+    return shown(client, agent)
+
+
+def shown(client: Client, agent: str) -> Json:
+    status, answer = client("GET", f"/v1/agents/{agent}")
+    assert status == 200, answer
+    return answer
+
+
+def opened(client: Client, name: str, **more: Any) -> str:
+    asked = {"request_id": f"r-{name}", "customer_id": f"c-{name}", "conversation_id": f"chat-{name}", **CHAT, **more}
+    status, answer = client("POST", "/v1/handovers", asked)
+    assert status == 200, answer
+    return str(answer["handover_id"])
+
+
+def step(client: Client, handover: str, name: str, **more: Any) -> tuple[int, Json]:
+    return client("POST", f"/v1/handovers/{handover}/steps", {"state": name, **more})
+
+
+def of(client: Client, handover: str) -> Json:
+    return client("GET", f"/v1/handovers/{handover}")[1]
+
+
+def ended(client: Client, *handovers: str) -> None:
+    for handover in handovers:
+        step(client, handover, "cancelled")
+
+
+def gone(client: Client, *agents: str) -> None:
+    for agent in agents:
+        assert client("DELETE", f"/v1/agents/{agent}")[0] == 200
+
+
+def test_an_agent_is_stated_seen_and_told_of_in_any_order(client: Client) -> None:
+    assert add(client, "order")["state"] == "available"
+    (example,) = OPERATIONS["POST /v1/agent-events"].examples.values()
+    assert client("POST", "/v1/agent-events", {**example, "subject": "agent:order"})[1]["recorded"] == 1
+    assert tell(client, "nobody", "agent.heartbeat")["field"] == "0.subject"
+    assert client("PUT", "/v1/agents/order", {**STATED, "proficiency": {"bil": 1.0}})[1]["field"] == "proficiency"
+    early = iso(now_us() - 60_000_000)
+    assert tell(client, "order", "conversation.ended", conversation_id="k-1", channel="chat")["recorded"] == 1
+    started = {"conversation_id": "k-1", "channel": "chat"}
+    assert tell(client, "order", "conversation.started", at=early, id_="s-1", **started)["recorded"] == 1
+    assert tell(client, "order", "conversation.started", at=early, id_="s-1", **started)["repeated"] == 1
+    assert shown(client, "order")["conversations"] == {}
+    tell(client, "order", "agent.state", at=early, state="break")
+    assert shown(client, "order")["state"] == "available"
+    tell(client, "order", "conversation.started", conversation_id="k-2", channel="phone")
+    assert (shown(client, "order")["state"], shown(client, "order")["conversations"]) == ("busy", {"phone": 1})
+    tell(client, "order", "agent.conversations", held={"chat": ["k-3", "k-4"]})
+    assert shown(client, "order")["conversations"] == {"chat": 2}
+    too_old = tell(client, "order", "conversation.ended", at=iso(now_us() - 3_600_000_000), **started)
+    assert (too_old["refused"], too_old["field"]) == (1, "0.time")
+    gone(client, "order")
+
+
+@pytest.mark.promise("routing.advice")
+def test_advice_ranks_agents_and_says_why_not_the_others(client: Client) -> None:
+    add(client, "good")
+    add(client, "new", proficiency={"bill": 0.3})
+    add(client, "other", languages=["en"], trained=["vulnerable"])
+    asked = {"waiting": {"conversation_id": "call-1", "channel": "phone", "skill": "bill", "language": "nl"}}
+    status, advice = client("POST", "/v1/routing", asked)
+    assert (status, advice["in_time"], [r["agent_id"] for r in advice["ranked"]]) == (200, True, ["good"])
+    assert advice["ranked"][0]["reasons"][0] == "proficient in this skill: +90 s"
+    assert {f["agent_id"]: f["requirement"] for f in advice["failed"]} == {"new": "proficiency", "other": "language"}
+    assert 599 < advice["relaxes_in_s"] <= 600
+    handover = opened(client, "advice", needs=["vulnerable"])
+    failed = client("POST", "/v1/routing", {"handover_id": handover})[1]["failed"]
+    assert {f["agent_id"]: f["requirement"] for f in failed}["good"] == "training"
+    deaf = {"waiting": {**asked["waiting"], "call": False}}
+    assert {f["requirement"] for f in client("POST", "/v1/routing", deaf)[1]["failed"]} == {"cannot_phone"}
+    assert client("POST", "/v1/routing", {})[1]["field"] == "handover_id"
+    ended(client, handover)
+    gone(client, "good", "new", "other")
+
+
+@pytest.mark.promise("routing.room")
+def test_nobody_gets_more_than_they_have_room_for_or_may_not_take(client: Client) -> None:
+    add(client, "room")
+    chats = [opened(client, f"room-{n}") for n in range(3)]
+    taken = [step(client, chat, "accepted", agent_id="room")[0] for chat in chats]
+    assert taken == [200, 200, 409]
+    call = opened(client, "room-call", channel="phone")
+    assert step(client, call, "accepted", agent_id="room")[0] == 409
+    fault = opened(client, "room-fault", skill="fault")
+    assert "not proficient" in step(client, fault, "accepted", agent_id="room")[1]["detail"]
+    step(client, chats[0], "transferred", note="about the router", skill="fault")
+    assert step(client, chats[0], "accepted", agent_id="room")[0] == 409
+    step(client, chats[1], "resolved")
+    assert shown(client, "room")["state"] == "wrap_up"
+    ended(client, *chats, call, fault)
+    gone(client, "room")
+
+
+@pytest.mark.promise("routing.offers")
+def test_who_waits_is_offered_and_an_unanswered_offer_goes_on(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(client, "first")
+    queue, handover = Queue(client.brain), opened(client, "offer")
+    queue.work()
+    assert (of(client, handover)["state"], of(client, handover)["agent_id"]) == ("offered", "first")
+    assert shown(client, "first")["state"] == "offered"
+    add(client, "second")
+    later = now_us() + 6_000_000
+    monkeypatch.setattr("serving.people.queue.now_us", lambda: later)
+    queue.work()
+    assert shown(client, "first")["state"] == "not_responding"
+    assert (of(client, handover)["state"], of(client, handover)["agent_id"]) == ("offered", "second")
+    assert step(client, handover, "accepted", agent_id="first")[0] == 409
+    assert step(client, handover, "opened", reason="my screen is broken")[0] == 200
+    state(client, "first")
+    assert step(client, handover, "accepted", agent_id="first")[0] == 200
+    ended(client, handover)
+    gone(client, "first", "second")
+
+
+@pytest.mark.promise("routing.heartbeats")
+def test_a_lost_heartbeat_ends_offers_moves_chats_after_the_grace_and_never_calls(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("talks", "chats", "is-offered"):
+        add(client, name)
+    call, chat, offer = opened(client, "hb-1", channel="phone"), opened(client, "hb-2"), opened(client, "hb-3")
+    assert step(client, call, "accepted", agent_id="talks")[0] == 200
+    assert step(client, chat, "accepted", agent_id="chats")[0] == 200
+    due = (datetime.now(UTC) + timedelta(minutes=30)).isoformat()
+    assert step(client, offer, "offered", agent_id="is-offered", due_at=due)[0] == 200
+    for seconds, states in ((31, ("accepted", "accepted", "opened")), (120, ("accepted", "opened", "opened"))):
+        at_us = now_us() + seconds * 1_000_000
+        monkeypatch.setattr("serving.people.queue.now_us", lambda at_us=at_us: at_us)
+        Queue(client.brain).work()
+        assert tuple(of(client, one)["state"] for one in (call, chat, offer)) == states
+    ended(client, call, chat, offer)
+    gone(client, "talks", "chats", "is-offered")
+
+
+@pytest.mark.promise("routing.agents-own-data")
+def test_an_agent_is_exported_and_erased_and_what_they_hold_waits_again(client: Client) -> None:
+    add(client, "leaves")
+    handover = opened(client, "leaves")
+    step(client, handover, "accepted", agent_id="leaves")
+    export = client("GET", "/v1/agents/leaves/export")[1]
+    assert [record["kind"] for record in export["records"]] == ["presence", "assignment"]
+    assert export["why"][0].startswith("You get customers who speak nl")
+    listed = client("GET", "/v1/agents")[1]["agents"]
+    assert [agent["agent_id"] for agent in listed] == ["leaves"]
+    gone(client, "leaves")
+    assert (of(client, handover)["state"], of(client, handover)["agent_id"]) == ("opened", None)
+    assert client("GET", "/v1/agents/leaves")[0] == 404
+    assert client("PUT", "/v1/agents/leaves", STATED)[0] == 410
+    assert client("DELETE", "/v1/agents/nobody")[0] == 404
+    assert not list(client.brain.ledger.verify())
+    ended(client, handover)
