@@ -16,8 +16,7 @@
   const tab = Math.random().toString(36).slice(2), canShare = Boolean(navigator.locks && window.BroadcastChannel);
   const channel = canShare ? new BroadcastChannel(NAME) : null;
   const wants = new Map();                            // of the tab that leads: tab -> what it asks for, and from where
-  let asked = {topics: [], channels: []};             // what this tab asks for
-  let told = {};                                      // source -> number up to which this tab was told
+  let asked = {topics: [], channels: []}, told = {};  // what this tab asks for; source -> number it was told last
   let leads = false, stream = null, served = [], timer = 0, pauseMs = FIRST_PAUSE_MS;
   let openedMs = 0, heardMs = Date.now(), leaderMs = heardMs, leaderHides = false, isLost = false;
 
@@ -145,6 +144,7 @@
   document.addEventListener("visibilitychange", again);
   document.addEventListener("live:want", want);
   setInterval(watch, 1_000);
+  show();
   want();
   lead({});
 })();

@@ -12,6 +12,9 @@ import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Page
 from starlette.types import Receive, Scope, Send
 
+from features.people import read_people
+from serving.access.people.cookies import Cookies
+from serving.access.people.sign_in import SignIn
 from serving.brain.runtime import Brain
 from serving.commands.access import people
 from serving.events.feed import News, NewsSource
@@ -21,7 +24,6 @@ from serving.pages.templates import FOLDER, SCRIPT
 from tests.serving.server import free_port
 from tests.serving.workspaces import Client, small_workspace
 
-PASSWORD = "correct horse battery"
 TABS = 10
 LOST = "connection lost {s} s ago"
 PAGE = f"""<!doctype html><html lang="en"><title>Live</title>
@@ -47,6 +49,15 @@ class Board:
         return [row for row in self.rows[after:] if topics is None or row.topics & topics][:limit]
 
 
+def _signed_in(brain: Brain) -> tuple[str, str]:
+    """Return name and value of the cookie of a person who signed in."""
+    sign_in = SignIn(brain.workspace, brain.ledger)
+    (person,) = read_people(brain.ledger)
+    header = Cookies(sign_in.signer, secure=False).set("session", sign_in.sessions.start(person).cookie)
+    name, _, value = header.partition(";")[0].partition("=")
+    return name, value
+
+
 class Site:
     """The product with a page that has the script and nothing else, on a port that stays the same over restarts."""
 
@@ -54,6 +65,7 @@ class Site:
         self.board, self.brain, self.port = board, brain, free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self.watchers: list[Watcher] = []
+        self.cookie = _signed_in(brain)
         with patch.object(routes, "Watcher", self._watcher):
             self._app = Client(brain).app
         self.start()
@@ -98,7 +110,7 @@ class Site:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     workspace = small_workspace(tmp_path_factory.mktemp("live") / "shop")
     brain = Brain(workspace)
-    people.add(workspace, "ann", ["agent"], PASSWORD, "root")
+    people.add(workspace, "ann", ["agent"], "correct horse battery", "root")
     with ThreadPoolExecutor(1) as beside:  # in this thread the browser runs
         site = beside.submit(Site, brain, Board()).result()
     yield site
@@ -110,13 +122,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def window(browser: Browser, site: Site) -> Iterator[BrowserContext]:
     """A window of an agent who signed in."""
     window = browser.new_context()
-    page = window.new_page()
-    page.goto(f"{site.address}/sign-in")
-    page.locator("input[name=name]").fill("ann")
-    page.locator("input[name=password]").fill(PASSWORD)
-    page.keyboard.press("Enter")
-    page.get_by_role("heading", name="You are signed in").wait_for()
-    page.close()
+    window.add_cookies([{"name": site.cookie[0], "value": site.cookie[1], "url": site.address}])
     yield window
     window.close()
 

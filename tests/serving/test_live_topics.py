@@ -47,7 +47,7 @@ def client(tmp_path_factory: pytest.TempPathFactory, doors: dict[str, Access]) -
 @pytest.fixture
 def briefly() -> Iterator[None]:
     """Let streams end soon, so that what they sent can be read as a whole."""
-    times = {"LIVE_STREAM_S": 0.05, "BEAT_S": 0.02, "_CHECK_S": 0.02}
+    times = {"LIVE_STREAM_S": 0.03, "BEAT_S": 0.01, "_CHECK_S": 0.01}
     with patch.multiple(streams, **times):
         yield
 
