@@ -198,7 +198,11 @@ class NewsFeed:
                 shared.began_s = began_s
             return shared.body
 
-    def _newest(self) -> dict[str, int]:
+    def newest(self) -> dict[str, int]:
+        """Return the number that each source gave last; asks the database.
+
+        What a page reads afterwards holds everything up to there, so its stream may begin after it.
+        """
         return {name: source.newest() for name, source in self._sources.items()}
 
     async def _missed(self, subscription: Subscription) -> AsyncIterator[News]:
@@ -221,12 +225,12 @@ class NewsFeed:
         """
         async with self._starting:
             if self._reader is None or self._reader.done():
-                self._position = await self._read(self._newest)
+                self._position = await self._read(self.newest)
                 bell = asyncio.Event()
                 self._waking = asyncio.get_running_loop(), bell
                 self._reader = watched_task("news", partial(self._keep_reading, bell))
         is_ahead = any(number > self._position.get(name, 0) for name, number in after.items())
-        newest = await self._read(self._newest) if is_ahead else self._position
+        newest = await self._read(self.newest) if is_ahead else self._position
         return {name: min(after.get(name, now), newest[name]) for name, now in self._position.items()}
 
     @contextmanager
