@@ -4,20 +4,23 @@ Each page is taken at 320, 768 and 1440 px, in light and dark, and its first pag
 components and the report of an empty workspace are taken.
 
 `python -m tests.pages.screenshots --readme` takes the picture of the README: the first screen of the report on a
-generated operator.
+generated operator. `python -m tests.pages.screenshots --me` takes those of the customer's own page, in both languages.
 """
 
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from PIL import Image
+from playwright.sync_api import Browser
 
 from serving.pages.report.page import write_page
 from serving.pages.styleguide.contents import TEMPLATE, contents
 from serving.pages.templates import write_document
 from tests.pages.browser import CHROMIUM, MISSING, SCHEMES, chromium
 from tests.pages.operated import operated
+from tests.pages.own_site import OwnSite, served
 from tests.pages.sections import whole
 
 OUT = Path("build/screenshots")
@@ -65,5 +68,39 @@ def readme(path: Path = README, customers: int = _CUSTOMERS) -> int:
     return 0
 
 
+def own_page() -> int:
+    """Take the pictures of the customer's own page."""
+    if CHROMIUM is None:
+        print(MISSING)  # noqa: T201  it is a command
+        return 1
+    OUT.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() as folder, served(Path(folder)) as site, chromium() as browser:
+        site.known("c-1")
+        for lang, scheme, width in ((n, s, w) for n in ("nl", "en") for s in SCHEMES for w in WIDTHS):
+            _visit(browser, site, lang, scheme, width)
+    print(f"{len(list(OUT.iterdir()))} files in {OUT}")  # noqa: T201  it is a command
+    return 0
+
+
+def _visit(browser: Browser, site: OwnSite, lang: str, scheme: Any, width: int) -> None:
+    """Go through the pages of a visit, and take a picture of each."""
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+
+    def take(name: str) -> None:
+        page.screenshot(path=OUT / f"me-{name}-{lang}-{width}-{scheme}.png", full_page=True)
+
+    page.goto(site.link("c-1", lang))
+    take("enter")
+    page.get_by_role("button").click()
+    page.locator("#ask button").first.click()
+    page.locator("summary").first.click()
+    take("page")
+    page.goto(f"{site.address}/me/erase")
+    take("erase")
+    page.close()
+
+
 if __name__ == "__main__":
-    sys.exit(readme() if sys.argv[1:] == ["--readme"] else main([Path(name) for name in sys.argv[1:]]))
+    asked = sys.argv[1:]
+    special = {"--readme": readme, "--me": own_page}.get(asked[0] if asked else "")
+    sys.exit(main([Path(name) for name in asked]) if special is None else special())

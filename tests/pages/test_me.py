@@ -1,65 +1,21 @@
 """The customer's own page in a real browser: with scripts and without, in both languages, light and dark, at 320 px."""
 
 import re
-import threading
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, Page, expect
 
-from serving.brain.runtime import Brain
 from tests.pages.browser import SCHEMES, focus_order, opened, overflow, violations
-from tests.serving.people.own_page import code_for, link_for
-from tests.serving.server import free_port
-from tests.serving.workspaces import Client, ask, small_workspace, welcome
+from tests.pages.own_site import OwnSite, served
 
 HOSTILE = "<img src=x onerror=\"document.title='ran'\"> \u202e" + "x" * 300
 
 
-@dataclass(frozen=True)
-class Site:
-    """The pages of a workspace as a server of this process serves them."""
-
-    address: str
-    client: Client
-    beside: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
-    """The thread of the company's systems: in the tests' own, the browser runs."""
-
-    def link(self, customer: str, lang: str = "en") -> str:
-        return self.address + self.beside.submit(lambda: link_for(self.client, customer, locale=lang)).result()
-
-    def code(self, customer: str) -> str:
-        return self.beside.submit(code_for, self.client, customer).result()
-
-    def asked(self, method: str, path: str, body: Any = None) -> Any:
-        return self.beside.submit(self.client, method, path, body).result()[1]
-
-    def known(self, customer: str) -> None:
-        """Let a customer be known, and be shown something."""
-        self.beside.submit(welcome, self.client, customer, purposes=("marketing", "profiling")).result()
-        shown = ask(f"r-{customer}", customer, placements=[{"name": "sidebar", "limit": 2}], locale="en")
-        assert self.asked("POST", "/v1/decisions", shown)["placements"][0]["offers"]
-
-
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    client, port = Client(Brain(small_workspace(tmp_path_factory.mktemp("me") / "shop"))), free_port()
-    server = uvicorn.Server(uvicorn.Config(client.app, port=port, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    site = Site(f"http://127.0.0.1:{port}", client)
-    yield site
-    server.should_exit = True
-    thread.join()
-    site.beside.shutdown()
-    client.brain.close()
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnSite]:
+    with served(tmp_path_factory.mktemp("me")) as site:
+        yield site
 
 
 def enter(page: Page) -> None:
@@ -70,7 +26,7 @@ def enter(page: Page) -> None:
 @pytest.mark.promise("me.pages")
 @pytest.mark.parametrize("scripts", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_a_customer_objects_contests_and_erases_with_and_without_scripts(
-    browser: Browser, site: Site, scripts: bool
+    browser: Browser, site: OwnSite, scripts: bool
 ) -> None:
     customer = f"c-{scripts}".lower()
     site.known(customer)
@@ -102,7 +58,7 @@ def test_a_customer_objects_contests_and_erases_with_and_without_scripts(
 @pytest.mark.promise("me.pages")
 @pytest.mark.parametrize("lang", ["en", pytest.param("nl", marks=pytest.mark.long)])
 @pytest.mark.parametrize("scheme", [SCHEMES[0], pytest.param(SCHEMES[1], marks=pytest.mark.long)])
-def test_every_state_is_accessible_and_fits_320_px(browser: Browser, site: Site, lang: str, scheme: str) -> None:
+def test_every_state_is_accessible_and_fits_320_px(browser: Browser, site: OwnSite, lang: str, scheme: str) -> None:
     customer = f"c-{lang}-{scheme}"
     site.known(customer)
 
@@ -124,7 +80,7 @@ def test_every_state_is_accessible_and_fits_320_px(browser: Browser, site: Site,
 
 @pytest.mark.long
 @pytest.mark.promise("me.pages")
-def test_the_page_works_by_keyboard_alone_and_with_large_and_wide_text(browser: Browser, site: Site) -> None:
+def test_the_page_works_by_keyboard_alone_and_with_large_and_wide_text(browser: Browser, site: OwnSite) -> None:
     site.known("c-keys")
     with opened(browser, f"{site.address}/me", width=320) as page:
         assert (violations(page), overflow(page)) == ([], [])

@@ -15,8 +15,8 @@ from serving.customers.rights.seeing import MANY, OwnView, SeenDecision
 from serving.pages.me.words import Language, words
 
 _HELD: Final = ("facts", "statements", "signals", "records", "moments", "looks", "other_identifiers")
-_DONE: Final = ("stopped", "opinion-kept", "ask-kept", "code-used")
-"""What the page may confirm, by the name of its text."""
+_DONE: Final = {"stopped": "choices", "opinion-kept": "why", "ask-kept": "ask", "code-used": "held"}
+"""What the page may confirm, by the name of its text -> the section that says so."""
 
 
 class Contents:
@@ -48,12 +48,12 @@ class Contents:
         at = datetime.fromtimestamp(at_us / 1e6, self._zone)
         return f"{at.day} {self._t['months'].split()[at.month - 1]} {at.year}"
 
-    def _done(self, done: Sequence[str], view: OwnView) -> str:
-        """Return the sentence that confirms what the customer did; empty for what did not happen here."""
+    def _done(self, done: Sequence[str], view: OwnView) -> dict[str, str]:
+        """Return section -> the sentence that confirms what the customer did; none for what did not happen here."""
         name, number = (*done, "", "")[:2]
         if name not in _DONE or (name == "ask-kept" and number not in {body["number"] for body in view.requests}):
-            return ""
-        return self._t[name].format(number)
+            return {}
+        return {_DONE[name]: self._t[name].format(number)}
 
     def _purpose(self, purpose: str, of_it: Sequence[PurposeChoice]) -> dict[str, Any]:
         rows = [self._choice(choice) for choice in of_it]

@@ -168,7 +168,7 @@ async def _ask(pages: OwnPages, request: Request, visit: Visit, fields: Fields) 
     text, once = fields.get("text", "").strip(), fields.get("once", "")
     ask = partial(asking.open_request, pages.brain, visit.customer_id, about, once, text=text, decision_id=decision_id)
     number = await pages.brain.pools.short.run(ask)
-    return sent_to(request, f"{OWN_PAGE}?done=ask-kept&number={number}#{number}")
+    return sent_to(request, f"{OWN_PAGE}?done=ask-kept&number={number}#ask")
 
 
 async def _confirm(pages: OwnPages, request: Request, visit: Visit, fields: Fields) -> Response:

@@ -32,13 +32,18 @@ def decided(client: Client, customer: str, request_id: str = "r", **more: object
     return answer
 
 
+def number_in(headers: dict[str, str]) -> str:
+    """Return the number of the request that the page goes on to."""
+    return headers["location"].partition("number=")[2].partition("#")[0]
+
+
 def contest(client: Client, customer: str) -> tuple[Browser, str, str]:
     """Let a customer contest a decision; return their browser, the decision, and the number of the request."""
     welcome(client, customer)
     decision = decided(client, customer)["decision_id"]
     browser = entered(client, customer)
     _, headers, _ = press(browser, "/me", "requests")
-    return browser, decision, headers["location"].rpartition("#")[2]
+    return browser, decision, number_in(headers)
 
 
 @pytest.mark.promise("me.no")
@@ -128,7 +133,7 @@ def test_another_person_of_the_account_and_the_device_is_not_shown(client: Clien
 @pytest.mark.promise("me.requests")
 def test_a_contest_has_a_number_a_date_and_an_answer_by_somebody_who_had_no_part(client: Client) -> None:
     browser, decision, number = contest(client, "c-5")
-    assert press(browser, "/me", "requests")[1]["location"].rpartition("#")[2] != number, "it is no longer a contest"
+    assert number_in(press(browser, "/me", "requests")[1]) != number, "it is no longer a contest"
     page = browser.get("/me?lang=en")[2]
     assert number in page
     assert "at the latest" in page
@@ -195,7 +200,7 @@ def test_no_more_than_some_requests_wait_for_an_answer(client: Client) -> None:
     fields = {**browser.fields("/me"), "about": "person"}
     for n in range(MAX_OPEN):
         answer = browser.post("/me/requests", {**fields, "once": str(n)})
-        numbers.append(answer[1]["location"].rpartition("#")[2])
+        numbers.append(number_in(answer[1]))
     assert len(set(numbers)) == MAX_OPEN
     assert browser.post("/me/requests", {**fields, "once": "more"})[0] == 429
     assert browser.post("/me/requests", {**fields, "once": "0"})[0] == 303, "this one waits already"
