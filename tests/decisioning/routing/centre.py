@@ -34,6 +34,7 @@ class Router:
         self.roster = Roster([_agent(a) for a in day.agents])
         self.presences = [Presence(a, 0, available=False) for a in self.roster.agents]
         self.told = day.agents
+        self.now_s = 0.0
         self.avoidable = 0
         """How often an agent got a fifth upset customer in a row though somebody else on shift might have helped."""
 
@@ -44,11 +45,16 @@ class Router:
             self.presences[place] = _presence(self.roster.agents[place], agent)
         staff = Staff(self.roster, self.presences, _us(now_s), self.rules)
         customers, free = {c.id: c for c in waiting}, {a.id: a for a in agents}
-        given = assign([_waiting(c) for c in waiting], staff)
-        for who, presence in given:
-            self.avoidable += self._is_avoidable(who, customers[who.id], presence.agent.id, now_s)
-            self._count(who, presence.agent.id)
-        return [(customers[who.id], free[presence.agent.id]) for who, presence in given]
+        self.now_s = now_s
+        given = self.matched([_waiting(c) for c in waiting], staff, agents, waiting)
+        for who, agent in given:
+            self.avoidable += self._is_avoidable(who, customers[who.id], agent, now_s)
+            self._count(who, agent)
+        return [(customers[who.id], free[agent]) for who, agent in given]
+
+    def matched(self, waiting: Sequence[Waiting], staff: Staff, free: Sequence[Any], asked: Sequence[Any]) -> list[Any]:
+        """Return (who waits, agent's id) pairs. `free` and `asked`: agents and customers of the simulated day."""
+        return [(who, presence.agent.id) for who, presence in assign(waiting, staff)]
 
     def _is_avoidable(self, who: Waiting, customer: Any, agent: str, now_s: float) -> bool:
         if not who.upset or self.presences[self.roster.place[agent]].upset_in_a_row < 4:
