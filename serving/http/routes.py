@@ -81,6 +81,7 @@ from serving.http.rights.links import link_routes
 from serving.http.rights.requests import request_routes
 from serving.pages.desk.routes import desk_routes
 from serving.pages.frame import style_routes
+from serving.pages.lead.routes import lead_routes
 from serving.pages.me.routes import my_routes
 from serving.pages.sign_in.routes import sign_in_routes
 from serving.pools import LONG_BODY
@@ -173,6 +174,7 @@ def _own_page_routes(app: FastAPI, brain: Brain, people: People) -> None:
     request_routes(app, brain)
     my_routes(app, brain, people, entering)
     desk_routes(app, brain, people)
+    lead_routes(app, brain, people)
 
 
 def _guard(app: FastAPI, brain: Brain, doors: Doors, events: SecurityEvents) -> None:

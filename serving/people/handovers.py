@@ -65,6 +65,7 @@ _NO_ROOM: Final = "this agent has no room for another conversation"
 _WRAPS_UP: Final = frozenset(("resolved", "transferred", "call_back", "ticket"))
 ENDS_APPOINTMENT: Final = frozenset(("call_back", "ticket", "resolved", "cancelled"))
 """States in which a handover no longer has the slot that it had."""
+_MOST_WAITING: Final = 10_000
 MAX_NOTE: Final = 2000
 _NOTES: Final = (
     select(RECORDS)
@@ -184,6 +185,11 @@ def listed(brain: Brain, after: str, states: Sequence[str] = ()) -> Json:
     wanted = HANDOVERS.c.state.in_(states) if states else HANDOVERS.c.state.not_in(ENDED)
     rows = brain.ledger.select(asked.where(wanted), {"after": after})
     return {"handovers": [as_json(row) for row in rows], "next": rows[-1].id if len(rows) == MAX_LISTED else None}
+
+
+def rows_in(brain: Brain, states: Sequence[str]) -> Sequence[Any]:
+    """Return the rows of all handovers in some states."""
+    return brain.ledger.select(select(HANDOVERS).where(HANDOVERS.c.state.in_(states)).limit(_MOST_WAITING))
 
 
 def take_step(brain: Brain, handover_id: str, step: HandoverStepIn, caller: Caller | None) -> Json:

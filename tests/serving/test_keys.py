@@ -52,6 +52,7 @@ PAGES = {
     *("POST /sign-out", "GET /sign-out"),
     *("GET /me", "GET /me/enter", "POST /me/enter", "GET /me/erase"),
     *(f"GET /desk{path}" for path in DESK_PAGES),
+    *("GET /lead", "GET /lead/now", "POST /lead/pause"),
     *(f"POST /desk/{{handover_id}}/{act}" for act in DESK_ACTS),
     *(f"POST /me/{act}" for act in ("leave", "stop", "opinions", "requests", "confirm", "export", "erase")),
 }
@@ -84,6 +85,8 @@ REACH: list[Case] = [
     ("POST", "/v1/routing", {}, _for("decide", "agent", "lead")),
     ("GET", "/v1/call-backs/without-agent", None, _for("lead")),
     *(("GET", f"/desk{path}", None, _for("agent", "lead")) for path in DESK_PAGES),
+    *(("GET", path, None, _for("lead")) for path in ("/lead", "/lead/now")),
+    ("POST", "/lead/pause", b"", _for("lead")),
     *(("POST", f"/desk/{{handover_id}}/{act}", b"", _for("agent", "lead")) for act in DESK_ACTS),
     ("GET", "/v1/moments/stream", None, _for("decide", "agent")),
     ("GET", "/v1/live", None, _for("decide", "agent", "lead")),

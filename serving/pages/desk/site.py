@@ -76,8 +76,9 @@ class Desk:
         """Return one of the desk's pages, or a part of one."""
         lang = self.language(request)
         other = next(one for one in LANGUAGES if one != lang)
-        given = {"done": "", "undo": None, "topics": (), "other": {"lang": other, "name": _NAMES[other]}, **about}
-        answer = page(template, request, status, lang=lang, t=words(lang), csrf=visitor.csrf, once=new_token(), **given)
+        shared = {"done": "", "undo": None, "topics": (), "other": {"lang": other, "name": _NAMES[other]}}
+        given = {"t": words(lang), "csrf": visitor.csrf, "once": new_token(), **shared, **about}
+        answer = page(template, request, status, lang=lang, **given)
         if request.query_params.get("lang") == lang:
             answer.headers.append("Set-Cookie", self.people.cookies.set("language", lang))
         return answer
