@@ -69,6 +69,10 @@ def _catalogue(w):
         "country_rules": [{"id": "here", "media": media}] if media else [],
         "channels": [_channel(n, c) for n, c in w["channels"].items()],
         "actions": [_action(a) for a in w["actions"].values()],
+        "intents": [
+            {"id": name, "title": {}, "issue": "service", "risk": risk, "examples": {}}
+            for name, risk in w["intents"].items()
+        ],
         "policies": [{**_attached(p), p["kind"]: text(p["rule"]), "level": p["level"]} for p in w["policies"]],
         "protections": [{"id": p["id"], "kind": "hardship", "when": text(p["when"])} for p in w["protections"]],
         "caps": [
@@ -135,6 +139,7 @@ def _action(a):
         "credit",
         "significant",
         "automation",
+        "intent",
         "purposes",
         "prior",
         "suppress",

@@ -188,6 +188,10 @@ class Oracle:
         needs_person = action["significant"] and not action["stated"]
         if not self.channel["human"] and (needs_person or action["automation"] != "automatic"):
             yield "action:automation"
+        if action["intent"] and action["issue"] not in SELLS and not self.channel["human"]:
+            wanted = self.facts.get("wanted")
+            if isinstance(wanted, str) and self.world["intents"].get(wanted) in ("money", "leaving"):
+                yield "action:automation"
         if action["scope"] == "account" and self.account is None:
             yield "action:account"
         if self.ask["issues"] and action["issue"] not in self.ask["issues"]:

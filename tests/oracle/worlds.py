@@ -48,6 +48,10 @@ FEATURES = {
     "zone": feature("string"),
     "mood": feature("float", tags=["emotion"]),
     "wish": feature("bool", tags=["request"]),
+    "wanted": {
+        **feature("string", "signal", tags=["request"]),
+        "signal": {"of": "message", "compute": "last", "field": "intent"},
+    },
 }
 GOOD = {
     "age": 40,
@@ -116,6 +120,7 @@ def world(seed, actions=4, policies=5, plain=False):
     _judge(random, rules, world, policies)
     world["caps"] = [cap(random, n, names) for n in random.sample(("c", "c-1", "c1", "d"), random.randint(1, 4))]
     _explore(Random(f"explore/{seed}"), world)
+    _answer(Random(f"answer/{seed}"), world, plain)
     world["emotion"] = [_emotion(random, n, world) for n in random.sample(("e", "e-1"), random.randint(0, 2))]
     return world
 
@@ -146,6 +151,16 @@ def _explore(random, world):
         }
     world["evidence"] = {a: random.choice((0.0, 1.0, 90.0, 999.0, 1000.0, 30_000.0)) for a in world["actions"]}
     world["upper"] = {c: random.choice((1.0, 1.2, 3.0)) for c in world["candidates"]}
+
+
+def _answer(random, world, plain):
+    """Let some actions answer an intent, and some intents need a person; where none was heard, none does.
+
+    So that asks for UNKNOWN, and no action of a `plain` world answers any.
+    """
+    world["intents"] = {"bill": "status", "pay": random.choice(("change", "money")), "leave": "leaving"}
+    for action in world["actions"].values():
+        action["intent"] = [] if plain else random.choice(([], [], ["bill"]))
 
 
 def _schedule(random):
@@ -340,6 +355,7 @@ def _facts(random, now):
         **GOOD,
         "mood": random.choice((0.5, -0.9, None)),
         "wish": random.choice((False, True, None)),
+        "wanted": random.choice((None, None, "unknown", "bill", "pay", "leave")),
         "since": now - random.choice((1, 400, 400)) * DAY,
     }
     if random.random() < 0.5:
