@@ -231,6 +231,10 @@ def _padded(secret: bytes) -> tuple[Any, Any]:
     return sha256(bytes(byte ^ 0x36 for byte in key)), sha256(bytes(byte ^ 0x5C for byte in key))
 
 
+PERISHING = ("presence", "assignment")
+"""The kinds of records, of what agents did, whose bodies are overwritten when their time is over."""
+
+
 def looks_of(stream: str) -> str:
     """Return the stream with the looks that were taken at a subject.
 

@@ -19,7 +19,7 @@ from serving.brain.runtime import Brain
 from serving.customers import erasing
 from serving.events import words
 from serving.events.moments import POLL_S, Watcher
-from serving.people import queue
+from serving.people import agents, queue
 from serving.pools import STATEMENT_S
 from training.model.background import yielding
 
@@ -103,6 +103,7 @@ class Background:
         return [
             ("checkpoints", CHECKPOINT_S, brain.checkpoint),
             ("moments", POLL_S, watcher.decide_due, self._signalled),
+            ("presence", clean_s, partial(agents.forget_presence, brain)),
             ("routing", queue.POLL_S, queue.Queue(brain).work, self._routed),
             ("webhooks", POLL_S, watcher.send_due),
             ("compaction", clean_s, brain.compact),

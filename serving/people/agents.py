@@ -7,10 +7,11 @@ from decisioning.errors import Conflict, Erased, NotFound, OutOfScope, RequestEr
 from decisioning.facts.standing_rules import NO_PAST
 from decisioning.routing.opening import step_body
 from decisioning.routing.work import AgentWork
-from decisioning.times import iso, microseconds
+from decisioning.times import days_us, iso, microseconds
 from features.handovers.agents import StatedAgent, find_agent, put_agent, read_agents
 from features.handovers.slots import agent_stream
 from features.ledger import Entry, Fold, now_us
+from features.ledger.records import PERISHING
 from serving.access.callers import Caller
 from serving.brain.runtime import ATTEMPTS, Brain
 from serving.people.forms import AgentIn
@@ -115,6 +116,13 @@ def free(brain: Brain, agent_id: str, handover_id: str, reason: str, by: str, st
             key = f"handover:{handover_id}#{back['step']}"
             entries.insert(0, Entry(opened.stream, "handover", back, None, standing.version, key))
     brain.ledger.append(entries)
+
+
+def forget_presence(brain: Brain) -> int:
+    """Overwrite what agents did, and is older than `routing.presence_days`; return how many records that were."""
+    before_us = now_us() - days_us(brain.snapshot.release.catalogue.routing.presence_days)
+    streams = (agent.stream for agent in read_agents(brain.ledger))
+    return sum(brain.ledger.erasures.forget(stream, PERISHING, before_us) for stream in streams)
 
 
 def folds_of(brain: Brain, streams: Sequence[str]) -> list[Fold]:

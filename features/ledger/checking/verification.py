@@ -22,7 +22,7 @@ from features.ledger.past.changes import changes_of
 from features.ledger.past.counted import Counted
 from features.ledger.past.memory import Past
 from features.ledger.past.rules_book import RulesBook
-from features.ledger.records import Bodies
+from features.ledger.records import PERISHING, Bodies
 from features.ledger.standing import Fold, apply
 from features.ledger.tables import KEYS, RECORDS_OF_STREAM, STANDINGS
 
@@ -52,7 +52,8 @@ class Flaw:
 class _Walk:
     """How far a stream has been read. Whether missing bodies were erased is known only at the tombstone.
 
-    `without_body`, `with_body`: versions of records whose body is missing or present, tombstones left out.
+    `without_body`, `with_body`: versions of records whose body is missing or present, tombstones left out. `forgotten`:
+    whether a body is missing of what agents did, which is kept for a stated time.
     """
 
     stream: str
@@ -66,6 +67,7 @@ class _Walk:
     past: Past = field(default_factory=Past)
     counted: Counted = field(default_factory=lambda: Counted(AS_RECORDED))
     without_body: list[int] = field(default_factory=list)
+    forgotten: bool = False
     with_body: list[int] = field(default_factory=list)
 
 
@@ -145,7 +147,10 @@ def _body_flaws(walk: _Walk, row: Row[Any]) -> Iterator[str]:
     if row.body is None:
         if row.kind == "tombstone" or row.salt is not None:
             yield "the body is gone, and was not erased"
-        walk.without_body.append(row.version)
+        if row.kind in PERISHING:
+            walk.forgotten = True
+        else:
+            walk.without_body.append(row.version)
         return
     if row.salt is None or row.body_hash != hash_body(row.salt, row.body):
         yield "the body is not the one that was appended"
@@ -185,5 +190,5 @@ def _end_flaws(walk: _Walk, head: Row[Any] | None) -> Iterator[str]:
             yield "the stream has records but no standing"
     elif (head.version, head.head_hash, head.at_us) != (walk.version, walk.hash, walk.at_us):
         yield "the stream does not end where its standing says"
-    elif walk.fold is None and not walk.without_body:
+    elif walk.fold is None and not walk.without_body and not walk.forgotten:
         yield "the standing cannot be checked: a record cannot be folded"

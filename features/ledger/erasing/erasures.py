@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple, cast
 
-from sqlalchemy import Connection, Table, delete, func, insert, select, tuple_, union, update
+from sqlalchemy import ColumnElement, Connection, Table, delete, func, insert, select, tuple_, union, update
 
 from features.ledger import driver
 from features.ledger.database import Database, upsert
@@ -102,6 +102,20 @@ class Erasures:
             return bool(after)
 
         paced(overwrite)
+
+    def forget(self, stream: str, kinds: Sequence[str], before_us: int) -> int:
+        """Overwrite the bodies and salts of records of these kinds that are older than a time; return of how many."""
+        here = (RECORDS.c.stream == stream) & RECORDS.c.kind.in_(kinds) & (RECORDS.c.at_us < before_us)
+        forgotten = 0
+
+        def some() -> bool:
+            nonlocal forgotten
+            count = int(self._run(lambda connection: _forget_some(connection, here)))
+            forgotten += count
+            return count == ROWS
+
+        paced(some)
+        return forgotten
 
     def list_again(self, streams: Sequence[str]) -> None:
         """List erased subjects of whom something was found after their erasure had been finished."""
@@ -208,6 +222,18 @@ def _overwrite_some(connection: Connection, stream: str, after: int) -> int:
     between = RECORDS.c.version.between(versions[0], versions[-1])
     connection.execute(update(RECORDS).where(bodies, between).values(zeros or {"body": None, "salt": None}))
     return int(versions[-1])
+
+
+def _forget_some(connection: Connection, here: ColumnElement[bool]) -> int:
+    """Overwrite some records that have a body, in place where the database can; return how many."""
+    values: Any = {"body": None, "salt": None}
+    there: ColumnElement[bool] = RECORDS.c.body.is_not(None)
+    if not driver.is_postgresql(connection):
+        values = {name: func.zeroblob(func.length(RECORDS.c[name])) for name in ("body", "salt")}
+        there &= RECORDS.c.body != func.zeroblob(func.length(RECORDS.c.body))
+    some = select(RECORDS.c.seq).where(here, there).order_by(RECORDS.c.version).limit(ROWS)
+    chosen = RECORDS.c.seq.in_(some.scalar_subquery())
+    return int(connection.execute(update(RECORDS).where(chosen).values(values)).rowcount)
 
 
 def _empty_some_signals(connection: Connection, stream: str) -> bool:

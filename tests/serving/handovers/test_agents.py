@@ -10,6 +10,7 @@ from decisioning.times import iso
 from features.ledger import now_us
 from serving.brain.runtime import Brain
 from serving.http.document.operations import OPERATIONS
+from serving.people.agents import forget_presence
 from serving.people.queue import Queue
 from tests.serving.workspaces import Client, Json, small_workspace
 
@@ -209,3 +210,25 @@ def test_an_agent_is_exported_and_erased_and_what_they_hold_waits_again(client: 
     assert client("DELETE", "/v1/agents/nobody")[0] == 404
     assert not list(client.brain.ledger.verify())
     ended(client, handover)
+
+
+@pytest.mark.promise("routing.presence-days")
+def test_what_an_agent_did_is_forgotten_when_its_time_is_over(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(client, "was-here")
+    handover = opened(client, "was-here")
+    step(client, handover, "accepted", agent_id="was-here")
+    day_us = 86_400_000_000
+    for days, kept in ((89, 2), (91, 0)):
+        monkeypatch.setattr("serving.people.agents.now_us", lambda days=days: now_us() + days * day_us)
+        forget_presence(client.brain)
+        records = client("GET", "/v1/agents/was-here/export")[1]["records"]
+        assert (len(records), sum(record["body"] is not None for record in records)) == (2, kept)
+    monkeypatch.undo()
+    assert forget_presence(client.brain) == 0
+    assert not list(client.brain.ledger.verify())
+    assert shown(client, "was-here")["handovers"] == [handover]
+    step(client, handover, "resolved")
+    assert not list(client.brain.ledger.verify())
+    assert step(client, handover, "accepted", agent_id="was-here")[0] == 409
+    gone(client, "was-here")
+    assert not list(client.brain.ledger.verify())
