@@ -90,7 +90,7 @@ def test_a_look_at_paid_tv_and_an_angry_message_change_the_very_next_suggestion(
     [
         ("c-2005", "It might be easier if I explained this over the phone", "asks for a person"),
         ("c-2006", "Mijn man is vorige week overleden", "needs care"),
-        ("c-2007", "Graag een kopie van al mijn gegevens", "asks for their data"),
+        ("c-2007", "Graag een kopie van al mijn gegevens", "asks for a copy of their data"),
         ("c-2008", "Bel me alstublieft niet meer", None),
     ],
 )
