@@ -53,7 +53,7 @@ def board(brain: Brain) -> Json:
         "overrides": _reasons(judged),
         "corrections": _counted(r.body["field"] for r in judged if r.kind == CORRECTION and r.body),
         "looks": list(_typed(brain, after)),
-        "paused": sorted(brain.snapshot.paused),
+        "paused": sorted(brain.ledger.paused()),
         "actions": sorted(brain.snapshot.release.actions),
     }
 
