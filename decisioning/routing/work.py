@@ -38,7 +38,8 @@ class AgentWork:
 
     `since_us`: since when they are in this state. `until_us`: when it ends by itself, such as a wrap-up. `held`: by
     id. `upset_in_a_row`: how many of the last customers were upset, without another between them. `idle_since_us`:
-    when they last had nothing to do. `elsewhere`: conversations that this product did not hand to them.
+    when they last had nothing to do. `elsewhere`: conversations that this product did not hand to them;
+    `whole_us`: when all of those were listed last.
     """
 
     state: PresenceState = "off"
@@ -48,6 +49,7 @@ class AgentWork:
     upset_in_a_row: int = 0
     idle_since_us: int = 0
     elsewhere: tuple[OtherConversation, ...] = ()
+    whole_us: int = 0
 
     def state_at(self, now_us: int) -> PresenceState:
         """Return the state now: one that ends by itself is followed by `available`."""
@@ -97,13 +99,16 @@ def _after_elsewhere(work: AgentWork, body: Mapping[str, object], at_us: int) ->
         raise TypeError("conversations are a list")
     said = {str(key): OtherConversation(str(key), str(channel), at_us, bool(ended)) for key, channel, ended in rows}
     before = {one.key: one for one in work.elsewhere}
+    if at_us < work.whole_us:  # the list says of all others that they were over
+        said = {key: one for key, one in said.items() if key in before}
     if body.get("whole"):
         gone = (one for one in work.elsewhere if one.key not in said and not one.ended)
         said |= {one.key: replace(one, at_us=at_us, ended=True) for one in gone if one.at_us <= at_us}
     latest = {**before, **{key: max(one, before.get(key, one), key=_word_order) for key, one in said.items()}}
     newest_us = max((one.at_us for one in latest.values()), default=at_us)
     kept = (one for key, one in sorted(latest.items()) if not one.ended or one.at_us > newest_us - KEPT_US)
-    after = replace(work, elsewhere=tuple(kept))
+    whole_us = max(work.whole_us, at_us) if body.get("whole") else work.whole_us
+    after = replace(work, elsewhere=tuple(kept), whole_us=whole_us)
     if work.conversations() and not after.conversations():
         after = replace(after, idle_since_us=max(work.idle_since_us, at_us))
     new = any(not one.ended and one.key not in before for one in said.values())

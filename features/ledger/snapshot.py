@@ -35,7 +35,7 @@ _FIRST = (0,)
 _OPEN = attrgetter(*_names(OpenHandover))
 _HELD = attrgetter(*_names(HeldHandover))
 _OTHER = attrgetter(*_names(OtherConversation))
-_WORK_NAMES = tuple(name for name in _names(AgentWork) if name not in {"held", "elsewhere"})
+_WORK_NAMES = tuple(name for name in _names(AgentWork) if name not in {"held", "elsewhere", "whole_us"})
 _WORK = attrgetter(*_WORK_NAMES)
 
 
@@ -94,9 +94,13 @@ def _people(fold: Fold) -> list[Any]:
     work = fold.work and [
         *_WORK(fold.work),
         [_HELD(one) for one in fold.work.held],
-        *([[_OTHER(one) for one in fold.work.elsewhere]] if fold.work.elsewhere else []),
+        *([[_OTHER(one) for one in fold.work.elsewhere], fold.work.whole_us] if _works_elsewhere(fold.work) else []),
     ]
     return [[_OPEN(one) for one in fold.handovers], work, fold.booked]
+
+
+def _works_elsewhere(work: AgentWork) -> bool:
+    return bool(work.elsewhere or work.whole_us)
 
 
 def _with_people(handovers: list[Any], work: list[Any] | None, booked: list[str]) -> dict[str, Any]:
@@ -107,6 +111,7 @@ def _with_people(handovers: list[Any], work: list[Any] | None, booked: list[str]
             **dict(zip(_WORK_NAMES, values, strict=True)),
             held=tuple(HeldHandover(*one) for one in held),
             elsewhere=tuple(OtherConversation(*one) for one in more[0]) if more else (),
+            whole_us=more[1] if more else 0,
         )
     return {"handovers": tuple(OpenHandover(*one) for one in handovers), "work": of_agent, "booked": tuple(booked)}
 

@@ -5,6 +5,7 @@ appended at the versions that were read, and another replica's record makes it f
 """
 
 import math
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -35,6 +36,8 @@ _CLAIM: Final = "routing"
 _CLAIM_US: Final = 200_000
 _SWEEP_US: Final = 2_000_000
 """How often silent agents, and those who hold what is not theirs any more, are looked for."""
+_REST: Final = 4
+"""How many times longer the pause after a round is than the round, so that a long queue takes no whole core."""
 _MOST: Final = 10_000
 _US: Final = 1_000_000
 _WAITING: Final = (
@@ -62,6 +65,7 @@ class Queue:
     def __init__(self, brain: Brain) -> None:
         self._brain = brain
         self._swept_us = 0
+        self._rests_until_s = 0.0
         self._about: dict[tuple[str, int], Mapping[str, Any]] = {}
 
     def work(self) -> None:
@@ -70,16 +74,21 @@ class Queue:
         routing = brain.snapshot.release.catalogue.routing
         if routing.mode != "own":
             return
-        sweeps = now - self._swept_us >= _SWEEP_US
+        if time.perf_counter() < self._rests_until_s:
+            return
+        sweeps = now - self._swept_us >= _SWEEP_US and bool(read_agents(brain.ledger, limit=1))
         if not sweeps and not brain.ledger.select(_TO_DO, {"now": now}):
             return
         if not brain.ledger.transact(lambda c: claim(c, _CLAIM, now, now + _CLAIM_US)).result():
             return
+        began_s = time.perf_counter()
         self._end_lapsed(now)
         if sweeps:
             self._swept_us = now
             self._sweep(routing, now)
         self._offer(routing, now)
+        ended_s = time.perf_counter()
+        self._rests_until_s = ended_s + _REST * (ended_s - began_s)
 
     def _end_lapsed(self, now: int) -> None:
         """Give back what was offered and not answered in time; the agent counts as not responding until they say so."""
@@ -90,13 +99,14 @@ class Queue:
 
     def _offer(self, routing: Routing, now: int) -> None:
         """Offer those who wait to agents with room, all at once."""
-        rows = {row.id: row for row in self._brain.ledger.select(_WAITING)}
-        if not rows:
-            self._about.clear()
+        staff = staff_of(self._brain, now, own=True)
+        if not any(presence.available for presence in staff.presences):
             return
+        rows = {row.id: row for row in self._brain.ledger.select(_WAITING)}
+        self._about = {key: about for key, about in self._about.items() if key[0] in rows}
         waiting = [waiting_of(row.id, row.waits_us, self._about_of(row), routing.voice) for row in rows.values()]
         due_at = datetime.fromtimestamp(now / _US, UTC) + timedelta(seconds=routing.offer_s)
-        for who, presence in assign(waiting, staff_of(self._brain, now, own=True)):
+        for who, presence in assign(waiting, staff):
             step = HandoverStepIn(state="offered", agent_id=presence.agent.id, due_at=due_at)
             with suppress(Conflict, Erased, NotFound, WrongState):  # another record came first: the next round sees it
                 append_step(self._brain, rows[who.id], step, BRAIN)

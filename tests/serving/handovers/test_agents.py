@@ -1,17 +1,21 @@
 """Agents over HTTP: stated, told of in any order, advised on, offered what waits, exported and erased."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from decisioning.errors import OutOfScope
 from decisioning.times import iso
 from features.ledger import now_us
+from serving.access.callers import Caller
 from serving.brain.runtime import Brain
 from serving.http.document.operations import OPERATIONS
-from serving.people.agents import forget_presence
+from serving.people.agents import check_own, forget_presence
 from serving.people.queue import Queue
+from serving.people.routing import LATE
 from tests.serving.workspaces import Client, Json, small_workspace
 
 ROUTING = """
@@ -114,7 +118,7 @@ def test_an_agent_is_stated_seen_and_told_of_in_any_order(client: Client) -> Non
 
 
 @pytest.mark.promise("routing.advice")
-def test_advice_ranks_agents_and_says_why_not_the_others(client: Client) -> None:
+def test_advice_ranks_agents_and_says_why_not_the_others(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     add(client, "good")
     add(client, "new", proficiency={"bill": 0.3})
     add(client, "other", languages=["en"], trained=["vulnerable"])
@@ -130,8 +134,21 @@ def test_advice_ranks_agents_and_says_why_not_the_others(client: Client) -> None
     deaf = {"waiting": {**asked["waiting"], "call": False}}
     assert {f["requirement"] for f in client("POST", "/v1/routing", deaf)[1]["failed"]} == {"cannot_phone"}
     assert client("POST", "/v1/routing", {})[1]["field"] == "handover_id"
+    with monkeypatch.context() as late:
+        late.setattr("serving.http.people.agents.ADVICE_S", 0.0)
+        assert client("POST", "/v1/routing", asked) == (200, {**LATE, "relaxes_in_s": None})
     ended(client, handover)
     gone(client, "good", "new", "other")
+
+
+def test_who_signed_in_reaches_themselves_alone_and_a_lead_all() -> None:
+    agent = Caller("person", "p1", "Anna", "root", frozenset(["agent"]), "agent")
+    for name in ("p1", "person:p1"):
+        check_own(name, agent)
+    with pytest.raises(OutOfScope):
+        check_own("p2", agent)
+    for other in (None, replace(agent, scopes=frozenset(["lead"])), replace(agent, kind="key")):
+        check_own("p2", other)
 
 
 @pytest.mark.promise("routing.room")
@@ -232,3 +249,10 @@ def test_what_an_agent_did_is_forgotten_when_its_time_is_over(client: Client, mo
     assert step(client, handover, "accepted", agent_id="was-here")[0] == 409
     gone(client, "was-here")
     assert not list(client.brain.ledger.verify())
+    opened(client, "kept")
+    client.brain.ledger.erasures.forget(
+        client.brain.ledger.stream_of("person", "c-kept"), ["handover"], now_us() + day_us
+    )
+    assert [flaw.message for flaw in client.brain.ledger.verify()] == [
+        "the bodies of 1 records are gone, and nobody erased the subject"
+    ]
