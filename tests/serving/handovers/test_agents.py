@@ -172,14 +172,14 @@ def test_nobody_gets_more_than_they_have_room_for_or_may_not_take(client: Client
 @pytest.mark.promise("routing.offers")
 def test_who_waits_is_offered_and_an_unanswered_offer_goes_on(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     add(client, "first")
-    queue, handover = Queue(client.brain), opened(client, "offer")
-    queue.work()
+    handover = opened(client, "offer")
+    Queue(client.brain).work()
     assert (of(client, handover)["state"], of(client, handover)["agent_id"]) == ("offered", "first")
     assert shown(client, "first")["state"] == "offered"
     add(client, "second")
     later = now_us() + 6_000_000
     monkeypatch.setattr("serving.people.queue.now_us", lambda: later)
-    queue.work()
+    Queue(client.brain).work()
     assert shown(client, "first")["state"] == "not_responding"
     assert (of(client, handover)["state"], of(client, handover)["agent_id"]) == ("offered", "second")
     assert step(client, handover, "accepted", agent_id="first")[0] == 409
