@@ -19,6 +19,7 @@ from pydantic import (
 )
 from pydantic_core import from_json, to_json
 
+from decisioning.catalogue.people.waiting import Choice
 from decisioning.errors import RequestError
 from decisioning.facts.forms import Ask
 from decisioning.facts.identity import visitor_id
@@ -348,6 +349,27 @@ class AppointmentIn(_Body):
     @model_validator(mode="after")
     def _times(self) -> Self:
         _plausible("starts_at", self.starts_at)
+        return self
+
+
+class ChoiceIn(_Body):
+    """What a customer chose whom nobody helped in time.
+
+    `call_back`: the first free slot that does not disturb them, or the one that they chose (`calendar`, `starts_at`).
+    `written`: a written answer. `wait`: they wait on.
+    """
+
+    choice: Choice
+    calendar: Name | None = None
+    starts_at: AwareDatetime | None = None
+
+    @model_validator(mode="after")
+    def _of_a_call_back(self) -> Self:
+        _plausible("starts_at", self.starts_at)
+        if (self.calendar is None) != (self.starts_at is None):
+            raise ValueError("starts_at: name both a calendar and when its slot begins, or neither")
+        if self.choice != "call_back" and self.calendar is not None:
+            raise ValueError("calendar: only a call-back has a slot")
         return self
 
 

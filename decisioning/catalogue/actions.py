@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from decisioning.catalogue.exploration import ExplorationSettings
+from decisioning.catalogue.people.waiting import HandoverSettings
 from decisioning.facts.forms import Issue
 from decisioning.facts.schema import Description, FeatureName, Id, Locale, Strict
 from decisioning.facts.signals import SignalSettings
@@ -94,12 +95,6 @@ class Priors(Strict):
     default: Probability = 0.01
 
 
-class HandoverSettings(Strict):
-    """Conversations with people. `text_hours`: how long the words of one are held after its handover ended."""
-
-    text_hours: float = Field(default=24.0, gt=0, le=720)
-
-
 class Settings(Strict):
     """Settings of the whole workspace. Treatments are written in all `locales`; the first is the default.
 
@@ -115,7 +110,8 @@ class Settings(Strict):
     the newest when it is made, and earlier ones stated none. `override_reasons`: why people may say that they did
     something else than was suggested. `handover_days`: by what a handover is about, within how many days it must be
     answered, in place of `HANDOVER_DAYS`. `objection_text`: locale -> what confirms to a customer that an objection was
-    recorded, in place of ours; `{channel}` stands for where they get no more offers.
+    recorded, in place of ours; `{channel}` stands for where they get no more offers. `handover`: what happens to
+    handovers that no agent takes in time.
     """
 
     eur_per_point: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.01

@@ -4,16 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-HandoverState = Literal["opened", "offered", "accepted", "transferred", "call_back", "ticket", "resolved", "cancelled"]
-"""`opened` and `transferred` wait for an agent, `call_back` for its appointment, `ticket` for its owner's answer."""
+HandoverState = Literal[
+    "opened", "offered", "accepted", "transferred", "lapsed", "call_back", "ticket", "resolved", "cancelled"
+]
+"""`opened` and `transferred` wait for an agent, and so does `lapsed`, for longer than was promised; `call_back` waits
+for its appointment, `ticket` for its owner's answer."""
 ENDED: Final = frozenset[HandoverState](("resolved", "cancelled"))
 WAITS: Final = frozenset[HandoverState](("opened", "transferred"))
 """States in which somebody waits for any agent who may help."""
 FOLLOWS: Final[Mapping[HandoverState, frozenset[HandoverState]]] = {
-    "opened": frozenset(("offered", "accepted", "call_back", "ticket", "resolved", "cancelled")),
-    "offered": frozenset(("opened", "transferred", "accepted", "call_back", "ticket", "resolved", "cancelled")),
+    "opened": frozenset(("offered", "accepted", "lapsed", "call_back", "ticket", "resolved", "cancelled")),
+    "offered": frozenset(
+        ("opened", "transferred", "accepted", "lapsed", "call_back", "ticket", "resolved", "cancelled")
+    ),
     "accepted": frozenset(("opened", "transferred", "call_back", "ticket", "resolved", "cancelled")),
-    "transferred": frozenset(("offered", "accepted", "call_back", "ticket", "resolved", "cancelled")),
+    "transferred": frozenset(("offered", "accepted", "lapsed", "call_back", "ticket", "resolved", "cancelled")),
+    "lapsed": frozenset(("offered", "accepted", "lapsed", "call_back", "ticket", "resolved", "cancelled")),
     "call_back": frozenset(("offered", "accepted", "call_back", "ticket", "resolved", "cancelled")),
     "ticket": frozenset(("offered", "accepted", "call_back", "ticket", "resolved", "cancelled")),
     "resolved": frozenset(),
@@ -27,7 +33,8 @@ class OpenHandover:
     """A handover that has not ended.
 
     `step`: the number of its last record, from 0. `agent`: who was offered it or has it. `transfers`: how often it was
-    given on to somebody else.
+    given on to somebody else. `lapses`: how often the promised time was over since somebody had it, or since the
+    customer chose to wait.
     """
 
     id: str
@@ -36,6 +43,7 @@ class OpenHandover:
     step: int
     agent: str | None = None
     transfers: int = 0
+    lapses: int = 0
 
     @property
     def waits(self) -> bool:
@@ -68,4 +76,10 @@ def _next(before: OpenHandover | None, body: Mapping[str, object]) -> OpenHandov
     if step != before.step + 1 or name not in FOLLOWS[before.state]:
         raise ValueError("this does not follow from the state of the handover")
     transfers = before.transfers + (name == "transferred" and before.state == "accepted")
-    return OpenHandover(before.id, conversation, name, step, agent, transfers)
+    return OpenHandover(before.id, conversation, name, step, agent, transfers, _lapses(before, name, body))
+
+
+def _lapses(before: OpenHandover, state: HandoverState, body: Mapping[str, object]) -> int:
+    if state == "accepted" or body.get("choice") is not None:
+        return 0
+    return before.lapses + (state == "lapsed")

@@ -3,15 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
+from decisioning.catalogue.files import Catalogue
 from decisioning.catalogue.intents import Intent
 from decisioning.catalogue.policies import EmotionRule
 from decisioning.catalogue.release import Release
 from decisioning.deciding.record import Decision
 from decisioning.facts.forms import Ask, Known
+from decisioning.facts.handovers import OpenHandover
 from decisioning.facts.schema import Facts
 from decisioning.facts.signals import MESSAGE_TYPES
+from decisioning.routing.lapsing import CHOOSES, choices_text
 from decisioning.routing.opening import Opening
 from decisioning.times import days_us
+from features.handovers.slots import last_step
 from features.ledger import Entry, Ledger
 
 BRAIN = "brain"
@@ -89,24 +93,46 @@ def conversation_key(ledger: Ledger, conversation_id: str) -> str:
     return ledger.key_of(f"conversation:{conversation_id}")
 
 
-def with_handover(ledger: Ledger, ask: Ask, known: Known, answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an answer that calls a person with the handover that it opened, or that was open: id, reference, text."""
-    if answer["handover"] is None or ask.conversation_id is None:
+def with_handover(
+    ledger: Ledger, catalogue: Catalogue, ask: Ask, known: Known, answer: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return an answer with the handover that it opened, or that is open: id, reference, text.
+
+    Where the promised time of an open one is over, it says so whether or not this decision calls a person, with what
+    the customer may choose.
+    """
+    if ask.conversation_id is None:
         return dict(answer)
-    names = [name_of(answer["decision_id"])]
-    if (before := known.person.handover_in(ask.conversation_id)) is not None:
-        names.append(before.id)
+    before = known.person.handover_in(ask.conversation_id)
+    lapsed = before is not None and before.state in CHOOSES
+    if answer["handover"] is None and not lapsed:
+        return dict(answer)
+    names = [name_of(answer["decision_id"]), *([] if before is None else [before.id])]
     records = (ledger.lookup(f"handover:{name}#0") for name in names)
     opened = next((record.body for record in records if record is not None and record.body is not None), None)
     if opened is None:
         return dict(answer)
+    about = _about(opened) | (_choices(ledger, catalogue, before, opened, known) if before and lapsed else {})
+    return {**answer, "handover": {"reason": opened["reason"], **(answer["handover"] or {}), **about}}
+
+
+def _about(opened: Mapping[str, Any]) -> dict[str, Any]:
     name = opened["handover_id"]
-    about = {
+    return {
         "handover_id": name,
         "reference": reference(name),
         **({"text": opened["text"]} if "text" in opened else {}),
     }
-    return {**answer, "handover": {**answer["handover"], **about}}
+
+
+def _choices(
+    ledger: Ledger, catalogue: Catalogue, handover: OpenHandover, opened: Mapping[str, Any], known: Known
+) -> dict[str, Any]:
+    due_us = last_step(ledger, handover.id, handover.step).get("due_us")
+    if due_us is None:
+        return {}
+    named = reference(handover.id)
+    return choices_text(catalogue, handover.state, opened, due_us, named, known.person.consents)
 
 
 def reference(handover_id: str) -> str:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from decisioning.catalogue.actions import Automation
+from decisioning.catalogue.people.waiting import Choice
 from decisioning.facts.because import Use
 from decisioning.facts.forms import Issue
 from serving.answers.form import Answer, Fact, Json, Moment
@@ -91,17 +92,27 @@ class Placement(Answer):
     offers: list[OfferAnswer]
 
 
+class HandoverChoice(Answer):
+    """What a customer may choose whom nobody helped in time, and how it is put to them."""
+
+    choice: Choice
+    text: str
+
+
 class Handover(Answer):
     """That a person should take over; why is left out for keys that may not see it.
 
     Of a request that names its conversation: `handover_id`, what the customer may name it by (`reference`), and what
-    the company approved to tell them meanwhile (`text`).
+    the company approved to tell them meanwhile (`text`). Where nobody helped in time, `choices_text` and `choices` are
+    what they are told and may choose.
     """
 
     reason: str | None
     handover_id: str | None = None
     reference: str | None = None
     text: str | None = None
+    choices_text: str | None = None
+    choices: list[HandoverChoice] = []
 
 
 class DecisionAnswer(Answer):

@@ -5,12 +5,14 @@ from typing import Any, Literal
 from decisioning.facts.forms import Issue
 from decisioning.facts.handovers import HandoverState
 from decisioning.routing.work import PresenceState
+from serving.answers.decisions import HandoverChoice
 from serving.answers.form import Answer, Moment
 
 
 class HandoverAnswer(Answer):
     """A handover. `reference`: what the customer may name it by. `due_at`: when something has to happen next. `text`:
-    what the company approved to tell the customer meanwhile.
+    what the company approved to tell the customer meanwhile. `choices_text`, `choices`: what a customer is told whom
+    nobody helped in time, and what they may choose.
 
     `status`, of a request to open one: whether it was opened by it, by the same request before, or was open already.
     """
@@ -37,7 +39,20 @@ class HandoverAnswer(Answer):
     needs: list[str] = []
     knows: str | None = None
     text: str | None = None
+    choices_text: str | None = None
+    choices: list[HandoverChoice] = []
     status: Literal["opened", "repeated", "already_open"] | None = None
+
+
+class ChoiceAnswer(Answer):
+    """What became of a handover by the customer's choice, and what they may choose now."""
+
+    handover_id: str
+    reference: str
+    state: HandoverState
+    due_at: Moment | None
+    choices_text: str | None = None
+    choices: list[HandoverChoice] = []
 
 
 class Handovers(Answer):

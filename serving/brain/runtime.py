@@ -270,13 +270,13 @@ class Brain:
                 again = partial(self.repeats.newest, ask, snapshot, at_us, duplicate.record, repeat)
                 recorded, repeat, holds = await self.pools.short.run(again)
                 if holds:
-                    return calls.with_handover(self.ledger, ask, known, recorded["answer"])
+                    return calls.with_handover(self.ledger, snapshot.release.catalogue, ask, known, recorded["answer"])
                 repeat, supersedes = repeat + 1, recorded["decision_id"]
             except Conflict:
                 continue
             else:
                 self.metrics.count_decision(decision)
-                return calls.with_handover(self.ledger, ask, known, decision.answer)
+                return calls.with_handover(self.ledger, snapshot.release.catalogue, ask, known, decision.answer)
         raise Unavailable("other requests for this customer kept coming first; try again")
 
     def _release(self, known: Known, decision: Decision) -> None:

@@ -4,7 +4,7 @@ A slot of a calendar is a stream of its own, which says who has it. An appointme
 customer's stream in one transaction, at the versions that were read, so no slot holds more than it has room for.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
@@ -70,13 +70,31 @@ def calendar_of(release: Release, name: str) -> Calendar:
 
 def free_slots(brain: Brain, handover_id: str, name: str) -> Json:
     """Return slots that the customer of a handover may take: not full, and not in quiet hours where they are."""
-    release, row = brain.snapshot.release, row_of(brain, handover_id)
-    calendar, zone = calendar_of(release, name), _zone_of(brain, release, row.stream)
-    hours = release.channels[calendar.channel].quiet_hours
-    begins = offered(calendar, _calendar_zone(release, calendar), now_us())
-    free = (at for at in begins if not disturbs(calendar, hours, zone, at))
-    listed = [{"starts_at": iso(at), "left": left} for at, left in islice(_left(brain, calendar, free), MAX_SLOTS)]
+    calendar = calendar_of(brain.snapshot.release, name)
+    listed = [
+        {"starts_at": iso(at), "left": left} for at, left in islice(_free(brain, handover_id, calendar), MAX_SLOTS)
+    ]
     return {"calendar": calendar.id, "minutes": calendar.slot_minutes, "slots": listed}
+
+
+def first_free(brain: Brain, handover_id: str, calendars: Sequence[str]) -> tuple[str, int] | None:
+    """Return the calendar and the time of the first free slot among these calendars; None if there is none."""
+    begins: list[tuple[int, str]] = []
+    for name in calendars:
+        free = _free(brain, handover_id, calendar_of(brain.snapshot.release, name))
+        begins += [(at, name) for at, _ in islice(free, 1)]
+    if not begins:
+        return None
+    at, name = min(begins)
+    return name, at
+
+
+def _free(brain: Brain, handover_id: str, calendar: Calendar) -> Iterator[tuple[int, int]]:
+    """Yield the slots that the customer of a handover may take, and how much room each has left."""
+    release, row = brain.snapshot.release, row_of(brain, handover_id)
+    zone, hours = _zone_of(brain, release, row.stream), release.channels[calendar.channel].quiet_hours
+    begins = offered(calendar, _calendar_zone(release, calendar), now_us())
+    yield from _left(brain, calendar, (at for at in begins if not disturbs(calendar, hours, zone, at)))
 
 
 def _left(brain: Brain, calendar: Calendar, begins: Iterator[int]) -> Iterator[tuple[int, int]]:

@@ -174,7 +174,7 @@ def as_json(row: Any) -> Json:
         "agent_id": row.agent,
         "opened_at": iso(row.opened_us),
         "waits_since": iso(row.waits_us),
-        "due_at": None if row.due_us is None else iso(row.due_us),
+        "due_at": None if (due_us := row.due_us or body.get("due_us")) is None else iso(due_us),
         **{name: body[name] for name in _SHOWN if name in body},
     }
 

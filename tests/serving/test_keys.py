@@ -75,6 +75,7 @@ REACH: list[Case] = [
     ("POST", "/v1/handovers/{handover_id}/steps", {}, _for("agent", "lead")),
     ("GET", "/v1/call-backs/slots", None, _for("decide", "agent", "lead")),
     ("POST", "/v1/handovers/{handover_id}/appointment", {}, _for("decide", "agent", "lead")),
+    ("POST", "/v1/handovers/{handover_id}/choice", {}, _for("decide", "agent", "lead")),
     ("POST", "/v1/handovers/{handover_id}/tries", {}, _for("agent", "lead")),
     ("PUT", "/v1/agents/{agent_id}", {}, _for("lead")),
     ("GET", "/v1/agents", None, _for("lead")),

@@ -137,6 +137,7 @@ def requests(client: Client) -> dict[str, list[tuple[str, str, Any]]]:
         "POST /v1/handovers/{handover_id}/appointment": [
             ("POST", f"/v1/handovers/{NONE}/appointment", {"calendar": "x", "starts_at": "2026-12-01T14:30:00+01:00"})
         ],
+        "POST /v1/handovers/{handover_id}/choice": [("POST", f"/v1/handovers/{NONE}/choice", {"choice": "wait"})],
         "POST /v1/handovers/{handover_id}/tries": [("POST", f"/v1/handovers/{NONE}/tries", {"agent_id": "a-1"})],
         "PUT /v1/agents/{agent_id}": [("PUT", "/v1/agents/a-loop", AGENT)],
         "GET /v1/agents": [("GET", "/v1/agents", None)],

@@ -18,9 +18,9 @@ NEEDS_A_PERSON = {"POST /v1/approvals"}
 IDS = ("override_id", "correction_id")
 OF_CALENDARS = {
     *("GET /v1/call-backs/slots", "POST /v1/handovers/{handover_id}/appointment"),
-    "POST /v1/handovers/{handover_id}/tries",
+    *("POST /v1/handovers/{handover_id}/tries", "POST /v1/handovers/{handover_id}/choice"),
 }
-"""They need a calendar; `handovers/test_call_backs` holds their answers to the document."""
+"""They need a calendar or time; tests of `handovers` hold their answers to the document."""
 ELSEWHERE = NEEDS_A_PERSON | OF_CALENDARS
 WITHOUT_JSON = {"GET /v1/live", "GET /v1/moments/stream", "GET /metrics"}
 LINK = {"customer_id": "c-7", "identifier": {"kind": "cookie", "value": "7f3a"}, "status": "linked", "source": "x"}

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from pydantic_core import to_json
 from sqlalchemy import Connection
 
+from decisioning.facts.handovers import WAITS
 from features.ledger.driver import execute_many, insert_into
 from features.ledger.tables import HANDOVERS
 
@@ -15,8 +16,8 @@ _ADD = insert_into(
     HANDOVERS, "id", "stream", "conversation", "state", "step", "agent", "opened_us", "waits_us", "due_us", "body"
 )
 _MOVE = (
-    f"UPDATE {HANDOVERS.name} SET state = ?, step = ?, agent = ?, due_us = ?, waits_us = coalesce(?, waits_us)"  # noqa: S608 (names of our own)
-    " WHERE id = ?"
+    f"UPDATE {HANDOVERS.name} SET state = ?, step = ?, agent = ?, due_us = ?,"  # noqa: S608 (names of our own)
+    " waits_us = coalesce(?, CASE WHEN state = 'accepted' THEN ? END, waits_us) WHERE id = ?"
 )
 
 
@@ -31,11 +32,11 @@ class HandoverChange(NamedTuple):
 def write_handovers(connection: Connection, changes: Sequence[HandoverChange]) -> None:
     """Write the rows of new handovers, then move those that went on."""
     new = [change for change in changes if change.body["step"] == 0]
-    moved = [change.body for change in changes if change.body["step"]]
+    moved = [change for change in changes if change.body["step"]]
     if new:
         execute_many(connection, _ADD, [_row(change) for change in new])
     if moved:
-        execute_many(connection, _MOVE, [_moved(body) for body in moved])
+        execute_many(connection, _MOVE, [_moved(change) for change in moved])
 
 
 def _row(change: HandoverChange) -> tuple[Any, ...]:
@@ -54,5 +55,9 @@ def _row(change: HandoverChange) -> tuple[Any, ...]:
     )
 
 
-def _moved(body: Mapping[str, Any]) -> tuple[Any, ...]:
-    return body["state"], body["step"], body.get("agent"), body.get("due_us"), body.get("waits_us"), body["handover_id"]
+def _moved(change: HandoverChange) -> tuple[Any, ...]:
+    """Return the values of a step. Whom an agent gives back or on waits anew from then."""
+    body, state = change.body, change.body["state"]
+    anew_us = change.at_us if state in WAITS else None
+    about = body["step"], body.get("agent"), body.get("due_us"), body.get("waits_us")
+    return state, *about, anew_us, body["handover_id"]

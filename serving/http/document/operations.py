@@ -14,6 +14,7 @@ from serving.contract import (
     ApprovalIn,
     Ask,
     CallTriedIn,
+    ChoiceIn,
     CodeIn,
     ConsentIn,
     CorrectionIn,
@@ -375,6 +376,14 @@ OPERATIONS: Final = {
         people.HandoverAnswer,
         AppointmentIn,
         examples={"a slot": {"calendar": "phone-desk", "starts_at": "2026-12-01T14:30:00+01:00"}},
+    ),
+    "POST /v1/handovers/{handover_id}/choice": Operation(
+        "Handovers",
+        "choose_after_waiting",
+        "Record what a customer chose whom nobody helped in time",
+        people.ChoiceAnswer,
+        ChoiceIn,
+        examples={"they want to be called back": {"choice": "call_back"}, "they wait on": {"choice": "wait"}},
     ),
     "POST /v1/handovers/{handover_id}/tries": Operation(
         "Handovers",

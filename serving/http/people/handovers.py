@@ -7,10 +7,10 @@ from fastapi import FastAPI, Path, Query, Request, Response
 
 from serving.access.callers import caller_of
 from serving.brain.runtime import Brain
-from serving.contract import AppointmentIn, CallTriedIn, HandoverIn, HandoverStepIn, parse
+from serving.contract import AppointmentIn, CallTriedIn, ChoiceIn, HandoverIn, HandoverStepIn, parse
 from serving.http.looking import Look
 from serving.http.replies import json_reply, problems, read_body
-from serving.people import call_backs, handovers
+from serving.people import call_backs, handovers, lapsing
 
 HandoverPath = Annotated[str, Path(max_length=64, pattern=r"^h-[0-9a-f]{32}$")]
 
@@ -29,14 +29,17 @@ def handover_routes(app: FastAPI, brain: Brain) -> None:
     async def listed(
         after: Annotated[str, Query(max_length=64)] = "",
         state: Annotated[list[str] | None, Query(max_length=8)] = None,
+        lapsed: bool = False,
     ) -> Response:
-        """List handovers that have not ended, or those in some states, a page at a time."""
+        """List handovers that have not ended, those in some states, or those whose time is over, a page at a time."""
+        if lapsed:
+            return json_reply(await brain.pools.long.run(lapsing.lapsed, brain, after, handovers.MAX_LISTED))
         return json_reply(await brain.pools.long.run(handovers.listed, brain, after, tuple(state or ())))
 
     @app.get("/v1/handovers/{handover_id}", responses=problems(404, 503))
     async def show(handover_id: HandoverPath, look: Look) -> Response:
         """Show a handover and its state."""
-        return await look.of_handover(brain, handover_id, partial(handovers.show, brain, handover_id))
+        return await look.of_handover(brain, handover_id, partial(lapsing.show, brain, handover_id))
 
     @app.post("/v1/handovers/{handover_id}/steps", responses=problems(404, 409, 422, 503))
     async def step(handover_id: HandoverPath, request: Request) -> Response:
@@ -65,6 +68,13 @@ def _call_back_routes(app: FastAPI, brain: Brain) -> None:
         """Record a call that was not answered. After the last try it is a ticket, and `rebook` says to write."""
         missed = parse(CallTriedIn, await read_body(request))
         work = partial(call_backs.tried, brain, handover_id, missed, _by(request))
+        return json_reply(await brain.pools.short.run(work))
+
+    @app.post("/v1/handovers/{handover_id}/choice", responses=problems(404, 409, 422, 503))
+    async def choose(handover_id: HandoverPath, request: Request) -> Response:
+        """Record what a customer chose whom nobody helped in time: a call-back, a written answer, or to wait."""
+        asked = parse(ChoiceIn, await read_body(request))
+        work = partial(lapsing.choose, brain, handover_id, asked, _by(request))
         return json_reply(await brain.pools.short.run(work))
 
     @app.get("/v1/call-backs/without-agent", responses=problems(503))

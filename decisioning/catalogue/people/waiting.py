@@ -1,0 +1,29 @@
+"""What the settings state about conversations with people, and about handovers that no agent takes in time."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from decisioning.spec import Id, Locale, Strict
+
+Choice = Literal["call_back", "written", "wait"]
+"""What a customer may choose whom nobody helped in time: an appointment, a written answer, or to wait on."""
+_Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+
+
+class HandoverSettings(Strict):
+    """Conversations with people. `text_hours`: how long the words of one are held after its handover ended.
+
+    Of handovers that no agent takes in time, `promise_s`: within which time a person is promised where the skill states
+    none. `owner`: who gets the tickets of those that nobody took. `ticket_h`: within how many hours a ticket is
+    answered. `text`: locale -> what the customer is told, and `choices`: choice -> locale -> how it is put to them, in
+    place of ours; `{reference}` stands for what they may name the handover by, and `{time}` for when they hear of it
+    at the latest.
+    """
+
+    text_hours: float = Field(default=24.0, gt=0, le=720)
+    promise_s: Annotated[float, Field(ge=30, le=86_400)] = 900.0
+    owner: Id = "lead"
+    ticket_h: Annotated[float, Field(gt=0, le=24 * 28)] = 24.0
+    text: dict[Locale, _Text] = Field(default_factory=dict)
+    choices: dict[Choice, dict[Locale, _Text]] = Field(default_factory=dict)
