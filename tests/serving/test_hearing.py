@@ -17,7 +17,7 @@ from serving.settings import Workspace
 from tests.serving.workspaces import Client, ask, signal, small_workspace
 from training.learning.messages import hearing
 
-FIELDS = """fields: [{name: wants_person, dtype: bool, tags: [request]},
+FIELDS = """fields: [{name: conversation_id, dtype: string}, {name: wants_person, dtype: bool, tags: [request]},
       {name: needs_care, dtype: bool, tags: [request]},
       {name: data_request, dtype: enum, values: [access, erasure], tags: [request]},
       {name: objection, dtype: enum, values: [all, phone, email, sms, post, app], tags: [request]}, {name: sentiment,"""

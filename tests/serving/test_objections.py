@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from decisioning.times import iso
 from features.ledger import now_us
+from features.messages.scoring import score
 from serving.brain.runtime import Brain
 from serving.events import objections
 from serving.events.objections import Objection
@@ -164,6 +165,7 @@ def test_the_company_words_the_confirmation(client: Client) -> None:
 def test_after_an_objection_nothing_is_sold_on_its_channels(client: Client, text: str, channel: str) -> None:
     customer = willing(client)
     told = send(client, message(f"customer:{customer}", text)).get("objection")
+    assert (told is not None) == ("objection" in score(text).heard)
     if told is not None and (None in told["channels"] or channel in told["channels"]):
         assert not sells(client, customer, channel)
 
