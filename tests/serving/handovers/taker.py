@@ -1,5 +1,7 @@
 """A process that takes handovers for an agent until none waits; `test_taking_races.py` runs several, and kills some.
 
+It writes a line after each step.
+
 usage: taker.py WORKSPACE AGENT SEED
 """
 
@@ -25,6 +27,8 @@ def main(root: str, agent: str, seed: int) -> None:
             step = "resolved" if mine and rng.random() < 0.5 else "accepted"
             try:
                 take_step(brain, one["handover_id"], HandoverStepIn(state=step, agent_id=agent), None)
+                sys.stdout.write(f"{step}\n")
+                sys.stdout.flush()
             except (WrongState, NotFound):
                 time.sleep(0.001)
     brain.close()

@@ -39,5 +39,6 @@ def test_a_small_day_by_advice_loses_nobody_and_breaks_no_requirement() -> None:
 
 if __name__ == "__main__":
     kind, seed, n_agents = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    for _name, _result in played(kind, seed, n_agents).items():
-        pass
+    for name, result in played(kind, seed, n_agents).items():
+        figures = " ".join(f"{figure}={getattr(result, figure):.4g}" for figure in FIGURES)
+        sys.stdout.write(f"{kind} {seed} {name} {figures}\n")
