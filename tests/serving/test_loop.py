@@ -5,8 +5,9 @@ import contextlib
 import inspect
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from fastapi.routing import APIRoute
@@ -25,6 +26,7 @@ from serving.events import signals
 from serving.events.moments import Watcher
 from serving.http import operating
 from serving.http.background import Background
+from tests.serving.people.own_page import entered
 from tests.serving.workspaces import FACTS, Client, ask, consent, offers, signal, small_workspace, welcome
 
 STORES = ((Database, ("_read", "_patiently")), (SqliteOnline, ("_transaction", "_states")))
@@ -147,6 +149,13 @@ def requests(client: Client) -> dict[str, list[tuple[str, str, Any]]]:
         "POST /v1/agent-events": [("POST", "/v1/agent-events", [AGENT_EVENT] * 100)],
         "POST /v1/routing": [("POST", "/v1/routing", {"waiting": {"conversation_id": "k-1", "channel": "chat"}})],
         "GET /v1/call-backs/without-agent": [("GET", "/v1/call-backs/without-agent", None)],
+        "POST /v1/overrides": [("POST", "/v1/overrides", {"override_id": "ov", "decision_id": "none"})],
+        "POST /v1/corrections": [("POST", "/v1/corrections", {"correction_id": "co", "event_id": "none"})],
+        "POST /v1/customers/{customer_id}/links": [("POST", "/v1/customers/c-loop/links", {"hours": 1})],
+        "DELETE /v1/customers/{customer_id}/links": [("DELETE", "/v1/customers/c-loop/links", None)],
+        "POST /v1/customers/{customer_id}/codes": [("POST", "/v1/customers/c-loop/codes", {})],
+        "GET /v1/requests": [("GET", "/v1/requests", None)],
+        "POST /v1/requests/{number}/answers": [("POST", "/v1/requests/none/answers", {"state": "answered"})],
         "GET /v1/moments/stream": [],  # its own test below
         "GET /v1/live": [],
         "GET /v1/moments/dead": [("GET", "/v1/moments/dead", None)],
@@ -177,22 +186,59 @@ def requests(client: Client) -> dict[str, list[tuple[str, str, Any]]]:
     }
 
 
+FORM_TYPE = "application/x-www-form-urlencoded"
+FORM = {"once": "o-1", "outcome": "seen", "note": "called", "purpose": "marketing", "right": "yes"}
+PAGES = ("desk", "lead", "me")
+SUGGESTS = "GET /desk/{handover_id}"
+"""How the routes begin that show an agent what a live decision suggests."""
+
+
+def of_pages(client: Client, routes: Iterable[str]) -> dict[str, list[tuple[str, str, Any]]]:
+    """Return route -> a request to each of these routes of pages, about a handover that is held.
+
+    Routes that end what others need come last.
+    """
+    asked = {**HANDOVER, "request_id": "h-page", "conversation_id": "chat-page"}
+    held = client("POST", "/v1/handovers", asked)[1]["handover_id"]
+    assert client.raw("POST", f"/desk/{held}/take", b"", content_type=FORM_TYPE)[0] == 303
+    offer = offers(client("POST", "/v1/decisions", ask("loop-1", "c-loop"))[1])[0]["offer_id"]
+    form = urlencode({**FORM, "offer_id": offer}).encode()
+    ends = ("transfer", "return", "resolve", "erase", "leave")
+    told = {}
+    for route in sorted(routes, key=lambda route: (route.endswith(ends), route)):
+        method, path = route.split()
+        told[route] = [(method, path.replace("{handover_id}", held), form if method == "POST" else None)]
+    return told
+
+
 @pytest.mark.promise("serving.loop")
 def test_no_route_reads_writes_or_computes_on_the_event_loop_but_a_live_decision(
     client: Client, on_loop: list[str]
 ) -> None:
     table = requests(client)
     declared = {f"{method} {r.path}" for r in client.app.routes if isinstance(r, APIRoute) for method in r.methods}
-    assert set(table) == declared, "every route has its requests here"
+    pages = {route for route in declared if route.split("/")[1] in PAGES}
+    assert set(table) == declared - pages, "every route has its requests here"
+    own = "; ".join(f"{name}={value}" for name, value in entered(client, "c-loop").cookies.items())
+    table |= of_pages(client, pages)
     repeated = ("_read",)  # a request that was seen before is decided first, like a new one
     for route, all_of_it in table.items():
         for method, path, body in all_of_it:
             on_loop.clear()
-            form = {"content_type": "application/x-www-form-urlencoded"} if "/sign-" in route else {}
-            status = client.raw(method, path, body, **form)[0]
+            form = {"content_type": FORM_TYPE} if route in pages or "/sign-" in route else {}
+            cookie = {"cookie": own} if route in pages and path.startswith("/me") else {}
+            status = client.raw(method, path, body, **form, **cookie)[0]
             assert status < 500, (route, status)
-            live = route == "POST /v1/decisions" and "mode" not in body
+            live = (route == "POST /v1/decisions" and "mode" not in body) or route.startswith(SUGGESTS)
             assert set(on_loop) <= set(repeated if live else ()), (route, on_loop)
+
+
+@pytest.mark.parametrize("act", ["outcome", "undo"])
+def test_a_form_of_the_desk_that_is_not_whole_is_refused(client: Client, act: str) -> None:
+    asked = {**HANDOVER, "request_id": f"h-{act}", "conversation_id": f"chat-{act}"}
+    held = client("POST", "/v1/handovers", asked)[1]["handover_id"]
+    assert client.raw("POST", f"/desk/{held}/take", b"", content_type=FORM_TYPE)[0] == 303
+    assert client.raw("POST", f"/desk/{held}/{act}", b"once=none", content_type=FORM_TYPE)[0] == 422
 
 
 def test_a_live_decision_makes_two_reads_on_the_event_loop(client: Client, on_loop: list[str]) -> None:

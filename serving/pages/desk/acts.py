@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from pydantic_core import to_json
+
 from decisioning.errors import RequestError
 from features.ledger import now_us
 from features.ledger.past.changes import RETRACTED
-from serving.contract import ConsentIn, ConsentSource, HandoverStepIn, OutcomeIn
+from serving.contract import ConsentIn, ConsentSource, HandoverStepIn, OutcomeIn, parse
 from serving.customers import outcomes
 from serving.customers.recording import record_consent
 from serving.people import handovers
@@ -32,7 +34,8 @@ def _once(fields: dict[str, str]) -> str:
 async def record_outcome(desk: Desk, visitor: Visitor, handover_id: str, fields: dict[str, str]) -> str:
     """Record what the customer said to an offer."""
     said, once = fields.get("outcome", ""), _once(fields)
-    outcome = OutcomeIn(outcome_id=f"desk-{once}", offer_id=fields.get("offer_id"), outcome=_SAID.get(said, said))
+    about = {"outcome_id": f"desk-{once}", "offer_id": fields.get("offer_id"), "outcome": _SAID.get(said, said)}
+    outcome = parse(OutcomeIn, to_json(about))
     await desk.brain.pools.short.run_async(outcomes.record_outcome, desk.brain, outcome)
     return f"{DESK}/{handover_id}?done=kept&what={said}&once={once}"
 
@@ -40,10 +43,11 @@ async def record_outcome(desk: Desk, visitor: Visitor, handover_id: str, fields:
 async def undo_outcome(desk: Desk, visitor: Visitor, handover_id: str, fields: dict[str, str]) -> str:
     """Take back what was recorded by a click, within ten seconds."""
     once = _once(fields)
-    record = desk.brain.ledger.lookup(f"outcome:desk-{once}")
+    record = await desk.brain.pools.short.run(desk.brain.ledger.lookup, f"outcome:desk-{once}")
     if record is not None and now_us() - record.at_us > UNDO_US:
         return f"{DESK}/{handover_id}?done=too-late"
-    outcome = OutcomeIn(outcome_id=f"desk-{once}", offer_id=_offer_of(record), outcome=RETRACTED)
+    about = {"outcome_id": f"desk-{once}", "offer_id": _offer_of(record), "outcome": RETRACTED}
+    outcome = parse(OutcomeIn, to_json(about))
     await desk.brain.pools.short.run_async(outcomes.record_outcome, desk.brain, outcome)
     return f"{DESK}/{handover_id}?done=undone"
 
