@@ -133,13 +133,13 @@ class Queue:
     def _to_free(
         routing: Routing, agent: StatedAgent, work: AgentWork, rows: Mapping[str, Any], now: int
     ) -> Iterator[tuple[str, str]]:
-        """Yield the handovers that an agent does not keep, and why."""
+        """Yield the handovers that an agent does not keep, and why. Who was never heard of has no screen to lose."""
         silent_s = (now - agent.heartbeat_us) / _US
         for one in work.held:
             row = rows.get(one.handover)
             if row is None or row.agent != agent.id or row.state not in ("offered", "accepted"):
                 yield one.handover, "it is over"
-            elif silent_s > _patience_s(routing, one.channel, accepted=one.accepted):
+            elif agent.heartbeat_us and silent_s > _patience_s(routing, one.channel, accepted=one.accepted):
                 yield one.handover, "the agent's screen is gone"
 
 

@@ -271,6 +271,8 @@ WORK = {
     "model",
     "checkpoints",
     "moments",
+    "presence",
+    "routing",
     "webhooks",
     "compaction",
     "deliveries",

@@ -201,13 +201,17 @@ def test_a_lost_heartbeat_ends_offers_moves_chats_after_the_grace_and_never_call
     assert step(client, chat, "accepted", agent_id="chats")[0] == 200
     due = (datetime.now(UTC) + timedelta(minutes=30)).isoformat()
     assert step(client, offer, "offered", agent_id="is-offered", due_at=due)[0] == 200
+    assert client("PUT", "/v1/agents/has-no-screen", STATED)[0] == 200
+    other = opened(client, "hb-4")
+    assert step(client, other, "accepted", agent_id="has-no-screen")[0] == 200
     for seconds, states in ((31, ("accepted", "accepted", "opened")), (120, ("accepted", "opened", "opened"))):
         at_us = now_us() + seconds * 1_000_000
         monkeypatch.setattr("serving.people.queue.now_us", lambda at_us=at_us: at_us)
         Queue(client.brain).work()
         assert tuple(of(client, one)["state"] for one in (call, chat, offer)) == states
-    ended(client, call, chat, offer)
-    gone(client, "talks", "chats", "is-offered")
+        assert of(client, other)["state"] == "accepted"
+    ended(client, call, chat, offer, other)
+    gone(client, "talks", "chats", "is-offered", "has-no-screen")
 
 
 @pytest.mark.promise("routing.agents-own-data")
