@@ -106,7 +106,7 @@ def free(brain: Brain, agent_id: str, handover_id: str, reason: str, by: str, st
     ended = {"handover_id": handover_id, "channel": held.channel, "held": "ended"}
     entries = [Entry(fold.stream, "assignment", ended, None, fold.version)]
     if state is not None:
-        entries.append(Entry(fold.stream, "presence", {"state": state}, None, fold.version))
+        entries.append(Entry(fold.stream, "presence", {"state": state, "agent": agent_id}, None, fold.version))
     opened = brain.ledger.lookup(f"handover:{handover_id}#0")
     if opened is not None and opened.body is not None:
         (standing,) = brain.ledger.read(opened.stream, rules=NO_PAST)

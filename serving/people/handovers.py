@@ -258,6 +258,8 @@ def assignments(
         held = {"handover_id": handover.id, "channel": about["channel"], "held": state}
         upset = {"upset": True} if about.get("upset") and state == "accepted" else {}
         entries.append(Entry(fold.stream, "assignment", {**held, **upset}, None, fold.version))
+        if state == "accepted" and (fold.work or AgentWork()).state == "not_responding":
+            entries.append(Entry(fold.stream, "presence", {"state": "available"}, None, fold.version))
     return entries
 
 

@@ -12,8 +12,9 @@ from serving.brain.runtime import Brain
 from serving.events.feed import News, NewsSource, Viewer, topic_of_subject
 
 QUEUE: Final = "queue"
+_PRESENCE: Final = "presence"
 _HANDOVERS: Final = select(RECORDS).where(
-    RECORDS.c.seq > bindparam("after"), RECORDS.c.kind == HANDOVER, RECORDS.c.body.is_not(None)
+    RECORDS.c.seq > bindparam("after"), RECORDS.c.kind.in_((HANDOVER, _PRESENCE)), RECORDS.c.body.is_not(None)
 )
 _SIGNALS: Final = select(SIGNALS.c.seq, SIGNALS.c.stream, SIGNALS.c.type).where(
     SIGNALS.c.seq > bindparam("after"), SIGNALS.c.type != EMPTIED
@@ -52,7 +53,13 @@ class _NewsRows:
 
 
 def _handover(brain: Brain, row: Row[Any]) -> News:
+    """Return news of a handover, or that an agent does not respond any more."""
     body = brain.ledger.record_of(row).body or {}
+    if row.kind == _PRESENCE:
+        topics = frozenset({QUEUE, f"agent:{body['agent']}"}) if "agent" in body else frozenset[str]()
+        return News(
+            "handovers", row.seq, _PRESENCE, topics, {"agent_id": body.get("agent"), "state": body.get("state")}
+        )
     agent = {f"agent:{body['agent']}"} if body.get("agent") else set[str]()
     content = {"handover_id": body.get("handover_id"), "state": body.get("state")}
     return News("handovers", row.seq, HANDOVER, frozenset({QUEUE, topic_of_subject(row.stream), *agent}), content)

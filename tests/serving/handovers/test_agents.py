@@ -13,6 +13,7 @@ from features.ledger import now_us
 from serving.access.callers import Caller
 from serving.brain.runtime import Brain
 from serving.http.document.operations import OPERATIONS
+from serving.http.people.news import people_sources
 from serving.people.agents import check_own, forget_presence
 from serving.people.queue import Queue
 from serving.people.routing import LATE
@@ -184,8 +185,11 @@ def test_who_waits_is_offered_and_an_unanswered_offer_goes_on(client: Client, mo
     assert (of(client, handover)["state"], of(client, handover)["agent_id"]) == ("offered", "second")
     assert step(client, handover, "accepted", agent_id="first")[0] == 409
     assert step(client, handover, "opened", reason="my screen is broken")[0] == 200
-    state(client, "first")
     assert step(client, handover, "accepted", agent_id="first")[0] == 200
+    assert shown(client, "first")["state"] == "busy", "who accepts responds again"
+    (source, _) = people_sources(client.brain)
+    news = [one.content for one in source.page(0, frozenset(["agent:first"]), 1000) if one.kind == "presence"]
+    assert news == [{"agent_id": "first", "state": "not_responding"}]
     ended(client, handover)
     gone(client, "first", "second")
 
