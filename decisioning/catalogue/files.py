@@ -12,6 +12,7 @@ from decisioning.catalogue.check.everything import Environment, check
 from decisioning.catalogue.check.shape import Draft, build_draft
 from decisioning.catalogue.countries import CountryRules, with_country_rules
 from decisioning.catalogue.intents import Intent
+from decisioning.catalogue.people.package import Heading
 from decisioning.catalogue.people.routing import Routing
 from decisioning.catalogue.policies import Arm, Cap, EmotionRule, MomentRule, Persona, Policy, Protection
 from decisioning.catalogue.source import parse
@@ -40,6 +41,7 @@ class Catalogue(Strict):
     actions: tuple[Action, ...] = ()
     intents: tuple[Intent, ...] = ()
     calendars: tuple[Calendar, ...] = ()
+    package: tuple[Heading, ...] = ()
     policies: tuple[Policy, ...] = ()
     protections: tuple[Protection, ...] = ()
     caps: tuple[Cap, ...] = ()
@@ -129,6 +131,7 @@ def _catalogue_of(draft: Draft) -> Catalogue:
         actions=tuple(item.spec for item in draft.actions),
         intents=tuple(item.spec for item in draft.intents),
         calendars=tuple(item.spec for item in draft.calendars),
+        package=tuple(item.spec for item in draft.package),
         policies=tuple(item.spec for item in draft.policies),
         protections=tuple(item.spec for item in draft.protections),
         caps=tuple(item.spec for item in draft.caps),

@@ -47,6 +47,20 @@ def message_of(ledger: Ledger, key: str, field: str) -> Message:
     return Message(rows[0].stream, fields)
 
 
+class KeptSignal(NamedTuple):
+    """A signal as the log has it: its type, when it happened, and its fields."""
+
+    type: str
+    at_us: int
+    fields: Mapping[str, Any]
+
+
+def latest_signals(ledger: Ledger, stream: str) -> list[KeptSignal]:
+    """Return the latest 200 signals of a stream, the newest first, so that the cost does not grow with the history."""
+    rows = ledger.select(_LATEST, {"stream": stream})
+    return [KeptSignal(row.type, row.occurred_us, from_json(row.body)) for row in rows]
+
+
 def earlier_sentiments(ledger: Ledger, stream: str, type_: str, conversation_id: str, before_us: int) -> list[float]:
     """Return the sentiments of a conversation's messages before a time, oldest first.
 

@@ -19,7 +19,7 @@ _PARAMETER: Final = re.compile(r"\\\{[a-z_]+\\\}")
 _SUBJECT: Final = re.compile(r"\{(customer|account|visitor|decision|handover)_id\}")
 NOTHING: Final = "nothing"
 Scopes = Annotated[tuple[str, ...], Field(min_length=1)]
-Shown = Literal["glance", "handover", "explanation", "export", "decision", "nothing"]
+Shown = Literal["glance", "handover", "package", "explanation", "export", "decision", "nothing"]
 """What a route shows of a customer. A decision is a record of its customer itself, so it needs no look beside it."""
 UNSEEN: Final[frozenset[Shown]] = frozenset({"decision", NOTHING})
 """What is shown without a look."""

@@ -192,7 +192,7 @@ class LookTold(Answer):
     subject: str
     at: Moment
     role: str
-    what: Literal["glance", "handover", "explanation", "export"]
+    what: Literal["glance", "handover", "package", "explanation", "export"]
     purpose: str
 
 

@@ -23,6 +23,7 @@ class LookRequest:
 
     def __init__(self, request: Request, stated: str | None) -> None:
         self._scope, self._looker = request.scope, looker_of(request.scope, stated)
+        self.purpose_stated = stated is not None
 
     async def by_id(
         self, brain: Brain, kind: SubjectKind, subject_id: str, read: Callable[[], dict[str, Any]]

@@ -72,6 +72,7 @@ REACH: list[Case] = [
     ("POST", "/v1/handovers", {}, _for("decide", "agent", "lead")),
     ("GET", "/v1/handovers", None, _for("agent", "lead")),
     ("GET", "/v1/handovers/{handover_id}", None, _for("agent", "lead")),
+    ("GET", "/v1/handovers/{handover_id}/package", None, _for("agent", "lead")),
     ("POST", "/v1/handovers/{handover_id}/steps", {}, _for("agent", "lead")),
     ("GET", "/v1/call-backs/slots", None, _for("decide", "agent", "lead")),
     ("POST", "/v1/handovers/{handover_id}/appointment", {}, _for("decide", "agent", "lead")),

@@ -134,6 +134,7 @@ def requests(client: Client) -> dict[str, list[tuple[str, str, Any]]]:
         "POST /v1/handovers": [("POST", "/v1/handovers", HANDOVER)],
         "GET /v1/handovers": [("GET", "/v1/handovers", None)],
         "GET /v1/handovers/{handover_id}": [("GET", f"/v1/handovers/{NONE}", None)],
+        "GET /v1/handovers/{handover_id}/package": [("GET", f"/v1/handovers/{NONE}/package", None)],
         "POST /v1/handovers/{handover_id}/steps": [("POST", f"/v1/handovers/{NONE}/steps", {"state": "resolved"})],
         "GET /v1/call-backs/slots": [("GET", f"/v1/call-backs/slots?handover_id={NONE}&calendar=x", None)],
         "POST /v1/handovers/{handover_id}/appointment": [

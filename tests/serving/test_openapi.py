@@ -194,6 +194,7 @@ def test_answers_have_the_forms_of_the_document(client: Client) -> None:
     check("POST", "/v1/routing", {"waiting": {"conversation_id": "k-1", "channel": "chat"}})
     check("DELETE", "/v1/agents/{agent_id}", **agent)
     check("GET", "/v1/handovers/{handover_id}", **handover)
+    check("GET", "/v1/handovers/{handover_id}/package", **handover)
     check("POST", "/v1/handovers/{handover_id}/steps", {"state": "cancelled"}, **handover)
     assert answered == OPERATIONS.keys() - WITHOUT_JSON - ELSEWHERE
 

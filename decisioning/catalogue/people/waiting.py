@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from decisioning.catalogue.people.package import HelpWords
 from decisioning.spec import Id, Locale, Strict
 
 Choice = Literal["call_back", "written", "wait"]
@@ -18,7 +19,7 @@ class HandoverSettings(Strict):
     none. `owner`: who gets the tickets of those that nobody took. `ticket_h`: within how many hours a ticket is
     answered. `text`: locale -> what the customer is told, and `choices`: choice -> locale -> how it is put to them, in
     place of ours; `{reference}` stands for what they may name the handover by, and `{time}` for when they hear of it
-    at the latest.
+    at the latest. `words`: locale -> words that help an agent, in place of ours.
     """
 
     text_hours: float = Field(default=24.0, gt=0, le=720)
@@ -27,3 +28,4 @@ class HandoverSettings(Strict):
     ticket_h: Annotated[float, Field(gt=0, le=24 * 28)] = 24.0
     text: dict[Locale, _Text] = Field(default_factory=dict)
     choices: dict[Choice, dict[Locale, _Text]] = Field(default_factory=dict)
+    words: dict[Locale, HelpWords] = Field(default_factory=dict)

@@ -7,6 +7,7 @@ from serving.answers import decisions, held, operating, people
 from serving.answers.decisions import SignalIn
 from serving.answers.form import Answer
 from serving.answers.held import Export
+from serving.answers.package import PackageAnswer
 from serving.contract import (
     AccountPatch,
     AnswerIn,
@@ -355,6 +356,9 @@ OPERATIONS: Final = {
     ),
     "GET /v1/handovers": Operation("Handovers", "list_handovers", "List handovers that are open", people.Handovers),
     "GET /v1/handovers/{handover_id}": Operation("Handovers", "get_handover", "Show a handover", people.HandoverAnswer),
+    "GET /v1/handovers/{handover_id}/package": Operation(
+        "Handovers", "get_package", "Show what the agent needs who has a handover", PackageAnswer
+    ),
     "POST /v1/handovers/{handover_id}/steps": Operation(
         "Handovers",
         "step_handover",

@@ -10,7 +10,7 @@ from serving.brain.runtime import Brain
 from serving.contract import AppointmentIn, CallTriedIn, ChoiceIn, HandoverIn, HandoverStepIn, parse
 from serving.http.looking import Look
 from serving.http.replies import json_reply, problems, read_body
-from serving.people import call_backs, handovers, lapsing
+from serving.people import call_backs, handovers, lapsing, package
 
 HandoverPath = Annotated[str, Path(max_length=64, pattern=r"^h-[0-9a-f]{32}$")]
 
@@ -40,6 +40,17 @@ def handover_routes(app: FastAPI, brain: Brain) -> None:
     async def show(handover_id: HandoverPath, look: Look) -> Response:
         """Show a handover and its state."""
         return await look.of_handover(brain, handover_id, partial(lapsing.show, brain, handover_id))
+
+    @app.get("/v1/handovers/{handover_id}/package", responses=problems(403, 404, 422, 503))
+    async def package_of(handover_id: HandoverPath, request: Request, look: Look) -> Response:
+        """Show all that the agent needs who has the handover: who, what for, what was tried, and what to do next.
+
+        A key reads it for the company's own system, and a person if they have the handover. A lead who does not says
+        why they look, in the header `Look-Purpose`.
+        """
+        caller = caller_of(request.scope)
+        read = partial(package.read, brain, handover_id, caller, purpose_stated=look.purpose_stated)
+        return await look.of_handover(brain, handover_id, read)
 
     @app.post("/v1/handovers/{handover_id}/steps", responses=problems(404, 409, 422, 503))
     async def step(handover_id: HandoverPath, request: Request) -> Response:

@@ -1,0 +1,193 @@
+"""The context package: all that the agent needs, nothing whose purpose is refused, and only for who helps."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic_core import to_json
+
+from decisioning.errors import OutOfScope, RequestError
+from serving.access.callers import Caller
+from serving.brain.runtime import Brain
+from serving.people.package import check_reader, read
+from tests.serving.workspaces import Client, Json, ask, consent, offers, signal, small_workspace, welcome
+
+MORE = """
+purposes:
+  - {id: insight, notice_version: "2026-01"}
+signals:
+  - {id: game, retention_days: 30, purpose: insight, fields: [{name: level, dtype: int}]}
+  - id: call
+    retention_days: 30
+    fields:
+      - {name: author, dtype: enum, values: [customer, agent, bot]}
+      - {name: conversation_id, dtype: string}
+      - {name: sentiment, dtype: float, min: -1, max: 1, tags: [emotion]}
+      - {name: negative, dtype: float, min: 0, max: 1, tags: [emotion]}
+      - {name: shouting, dtype: bool, tags: [emotion]}
+      - {name: complaint, dtype: bool, tags: [request]}
+features:
+  - {name: hobby, dtype: int, purpose: insight,
+     because: {use: said, text: {nl: "u {value} {hobby|hobby's} hebt", en: "you have {value} {hobby|hobbies}"}}}
+  - {name: games, dtype: int, source: signal, signal: {of: game, compute: count, window: 24h}}
+  - {name: open_bill_eur, dtype: float, unit: EUR, model_input: false,
+     description: {nl: openstaande rekening, en: open bill}}
+package:
+  - {id: bills, title: {nl: Rekeningen, en: Bills}, features: [{name: open_bill_eur, use: act_on}, monthly_fee_eur]}
+  - {id: leisure, title: {nl: Vrije tijd, en: Leisure}, features: [hobby, games]}
+"""
+CHAT = {"channel": "chat", "reason": "asks for a person", "language": "en"}
+FREE = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    brain = Brain(small_workspace(tmp_path_factory.mktemp("package") / "shop", MORE))
+    yield Client(brain)
+    brain.close()
+
+
+def opened(client: Client, customer: str, **more: Any) -> str:
+    asked = {"request_id": f"r-{customer}", "customer_id": customer, "conversation_id": f"t-{customer}", **CHAT, **more}
+    status, answer = client("POST", "/v1/handovers", asked)
+    assert status == 200, answer
+    return str(answer["handover_id"])
+
+
+def package(client: Client, handover: str) -> Json:
+    status, answer = client("GET", f"/v1/handovers/{handover}/package")
+    assert status == 200, answer
+    return answer
+
+
+def say(client: Client, customer: str, text: str, author: str = "customer") -> None:
+    told = signal("call", f"customer:{customer}", text=text, conversation_id=f"t-{customer}", author=author)
+    assert client("POST", "/v1/signals", told)[0] == 200
+
+
+def patch(client: Client, customer: str, **facts: Any) -> None:
+    assert client("PATCH", f"/v1/customers/{customer}", {"facts": facts})[0] == 200
+
+
+@pytest.mark.promise("handovers.package")
+def test_the_package_says_all_that_the_agent_needs(client: Client) -> None:
+    welcome(client, "c-1")
+    patch(client, "c-1", open_bill_eur=85.0)
+    shown = client("POST", "/v1/decisions", ask("p-1", "c-1"))[1]
+    (offer,) = offers(shown)
+    no = {"outcome_id": "o-1", "offer_id": offer["offer_id"], "outcome": "declined"}
+    assert client("POST", "/v1/outcomes", no)[0] == 200
+    say(client, "c-1", "Good morning, thank you for the help")
+    handover = opened(client, "c-1")
+    say(client, "c-1", "THIS IS TERRIBLE, I AM FURIOUS, THE WORST SERVICE EVER AND I WANT TO COMPLAIN!!!")
+    told = package(client, handover)
+    assert (told["customer_id"], told["who"]["channel"], told["wants"]["reason"]) == (
+        *("c-1", "chat"),
+        "asks for a person",
+    )
+    assert [(f["label"], f["text"], f["use"]) for f in told["facts"][0]["facts"]] == [
+        ("open bill", "€85", "act_on"),
+        ("monthly fee eur", "€40", "aloud"),
+    ]
+    assert (told["mood"]["trend"], told["wants"]["asks"]) == ("worse", ["complains"])
+    assert "written in capitals" in told["mood"]["cues"]
+    assert [a["action"] for a in told["tried"]["refused"]] == [offer["action"]]
+    assert {"shown", "answer", "signal"} <= {event["what"] for event in told["interactions"]}
+    assert {e["channel"] for e in told["interactions"] if e["what"] == "shown"} == {"web"}
+    assert [one["text"][:16] for one in told["words"]] == ["THIS IS TERRIBLE"]
+    assert told["help"]["acknowledge"][0].startswith("I have read")
+
+
+def test_what_comes_next_is_suggested_with_reasons(client: Client) -> None:
+    welcome(client, "c-2")
+    handover = opened(client, "c-2", language="nl")
+    told = package(client, handover)
+    assert told["locale"] == "nl"
+    assert "tv-bundle" in {one["action"] for one in told["suggestions"]}
+    assert all({"aloud", "act_on", "never"} >= {r["use"] for r in one["reasons"]} for one in told["suggestions"])
+    assert told["suggestions"] == package(client, handover)["suggestions"], "the same draws again"
+    patch(client, "c-2", open_complaint=True)
+    told = package(client, handover)
+    assert "tv-bundle" not in {one["action"] for one in told["suggestions"]}
+    assert {one["action"] for one in told["not_to_offer"]} == {"tv-bundle", "loyalty-discount"}
+    assert all(one["why"].startswith("Niet aangeboden: ") for one in told["not_to_offer"])
+
+
+@FREE
+@given(hobby=st.integers(-(10**6), 10**6), levels=st.lists(st.integers(0, 9), max_size=2))
+@pytest.mark.promise("handovers.package-purposes")
+def test_nothing_reaches_the_package_whose_purpose_is_refused(client: Client, hobby: int, levels: list[int]) -> None:
+    welcome(client, "c-3")
+    assert client("POST", "/v1/consents", consent("c-3", "insight", "refused"))[0] == 200
+    handover = opened(client, "c-3")
+    patch(client, "c-3", hobby=0)
+    before = to_json(package(client, handover))
+    patch(client, "c-3", hobby=hobby)
+    games = [signal("game", "customer:c-3", level=level) for level in levels]
+    assert not games or client("POST", "/v1/signals", games)[0] == 200
+    assert to_json(package(client, handover)) == before
+
+
+def test_what_is_permitted_reaches_the_package(client: Client) -> None:
+    welcome(client, "c-4", purposes=("insight",))
+    handover = opened(client, "c-4")
+    patch(client, "c-4", hobby=7)
+    assert client("POST", "/v1/signals", signal("game", "customer:c-4", level=3))[0] == 200
+    told = package(client, handover)
+    leisure = next(heading for heading in told["facts"] if heading["id"] == "leisure")
+    assert {f["name"]: f["value"] for f in leisure["facts"]} == {"hobby": 7, "games": 1}
+    assert "game" in {event["about"] for event in told["interactions"]}
+
+
+@FREE
+@given(text=st.sampled_from(["I am furious!!!", "thank you, great", "WHAT IS THIS", "it is fine"]))
+@pytest.mark.promise("handovers.package-purposes")
+def test_no_mood_reaches_the_package_of_who_asked_not_to_be_read(client: Client, text: str) -> None:
+    customer = f"c-5-{len(text)}"
+    welcome(client, customer)
+    assert client("POST", "/v1/consents", consent(customer, "emotion", "objected"))[0] == 200
+    say(client, customer, text)
+    told = package(client, opened(client, customer))
+    assert told["mood"] == {"shown": False, "text": "Not shown: the customer asked so.", "use": "never"}
+    assert all(event["said"] is None for event in told["interactions"])
+
+
+def test_nothing_is_made_of_what_is_known_of_restricted_people(client: Client) -> None:
+    welcome(client, "c-6")
+    assert offers(client("POST", "/v1/decisions", ask("p-6", "c-6"))[1])
+    assert client("PATCH", "/v1/customers/c-6", {"restricted": True})[0] == 200
+    told = package(client, opened(client, "c-6"))
+    assert (told["facts"], told["interactions"], told["suggestions"], told["words"]) == ([], [], [], [])
+
+
+def caller(kind: Any, id_: str, *scopes: str) -> Caller:
+    return Caller(kind=kind, id=id_, name="", made_by="", scopes=frozenset(scopes), audience="agent")
+
+
+def test_only_who_helps_reads_the_package_and_a_lead_who_says_why(client: Client) -> None:
+    handover = opened(client, "c-8")
+    with pytest.raises(OutOfScope, match="accept it first"):
+        read(client.brain, handover, caller("person", "9", "agent"), purpose_stated=True)
+    check_reader(caller("key", "k", "agent"), None, purpose_stated=False)
+    check_reader(caller("person", "7", "agent"), "person:7", purpose_stated=False)
+    check_reader(caller("person", "8", "lead"), "person:7", purpose_stated=True)
+    for stated in (False, True):
+        with pytest.raises(OutOfScope, match="accept it first"):
+            check_reader(caller("person", "9", "agent"), "person:7", purpose_stated=stated)
+    with pytest.raises(RequestError, match="Look-Purpose"):
+        check_reader(caller("person", "8", "lead"), "person:7", purpose_stated=False)
+
+
+def test_looks_at_packages_are_recorded_exported_erased_and_verified(client: Client) -> None:
+    welcome(client, "c-7")
+    handover = opened(client, "c-7")
+    assert client("GET", f"/v1/handovers/{handover}/package", look_purpose="complaint 12")[0] == 200
+    looks = client("GET", "/v1/looks?customer_id=c-7")[1]["looks"]
+    assert ("package", "complaint", "12") in {(one["what"], one["purpose"], one.get("case")) for one in looks}
+    assert "package" in {look["what"] for look in client("GET", "/v1/customers/c-7/export")[1]["looks"]}
+    assert not list(client.brain.ledger.verify())
+    assert client("DELETE", "/v1/customers/c-7")[0] == 200
+    assert client("GET", f"/v1/handovers/{handover}/package")[0] == 404
+    assert not list(client.brain.ledger.verify())
