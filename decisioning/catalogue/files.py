@@ -12,7 +12,7 @@ from decisioning.catalogue.check.everything import Environment, check
 from decisioning.catalogue.check.shape import Draft, build_draft
 from decisioning.catalogue.countries import CountryRules, with_country_rules
 from decisioning.catalogue.intents import Intent
-from decisioning.catalogue.people.package import Heading
+from decisioning.catalogue.people.package import FactsHeading
 from decisioning.catalogue.people.routing import Routing
 from decisioning.catalogue.policies import Arm, Cap, EmotionRule, MomentRule, Persona, Policy, Protection
 from decisioning.catalogue.source import parse
@@ -41,7 +41,7 @@ class Catalogue(Strict):
     actions: tuple[Action, ...] = ()
     intents: tuple[Intent, ...] = ()
     calendars: tuple[Calendar, ...] = ()
-    package: tuple[Heading, ...] = ()
+    package: tuple[FactsHeading, ...] = ()
     policies: tuple[Policy, ...] = ()
     protections: tuple[Protection, ...] = ()
     caps: tuple[Cap, ...] = ()

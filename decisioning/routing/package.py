@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from decisioning.catalogue.people.package import USES, Heading, ShownFeature
+from decisioning.catalogue.people.package import USES, FactsHeading, ShownFeature
 from decisioning.catalogue.release import Release
 from decisioning.facts.schema import Facts, Feature, worded
 from decisioning.facts.signals import UNKNOWN_INTENT
@@ -30,7 +30,7 @@ _FIGURES: Final = ("issue", "tier", "automation", "price_eur", "confidence")
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class Interaction:
     """Something that happened between the customer and the company.
 
     `what`: a record's kind. `about`: an action, or a signal's type. `state`: how far a contact got, an outcome, or a
@@ -61,7 +61,7 @@ class Situation:
     facts: Facts
     mood_read: bool
     messages: Sequence[Mapping[str, Any]] = ()
-    events: Sequence[Event] = ()
+    events: Sequence[Interaction] = ()
     suggested: Mapping[str, Any] | None = None
     refusals: Mapping[str, str] = field(default_factory=dict)
     words: Sequence[Json] = ()
@@ -110,7 +110,7 @@ def _who(handover: Mapping[str, Any]) -> Json:
 def _wants(situation: Situation) -> Json:
     """Return what the customer wants and how sure that is, from the newest message that has an intent.
 
-    `told`: the text by which the company answered meanwhile. What was inferred of the customer has no other name here.
+    `approved_text`: how the company answered meanwhile. What was inferred of the customer has no other name here.
     """
     heard: Mapping[str, Any] = next(
         (m for m in reversed(situation.messages) if m.get("intent", UNKNOWN_INTENT) != UNKNOWN_INTENT), {}
@@ -119,7 +119,7 @@ def _wants(situation: Situation) -> Json:
     sure = heard.get("intent_confidence") if intent else None
     return {
         "reason": situation.handover["reason"],
-        "told": situation.handover.get("text"),
+        "approved_text": situation.handover.get("text"),
         "intent": None if intent is None else intent.id,
         "title": None if intent is None else worded(intent.title, situation.locale),
         "sure": sure,
@@ -145,16 +145,16 @@ def _mood(situation: Situation) -> Json:
     return {"shown": True, "trend": trend, "text": text, "cues": cues, "messages": len(scored), "use": "act_on"}
 
 
-def _newest(events: Iterable[Event]) -> list[Event]:
+def _newest(events: Iterable[Interaction]) -> list[Interaction]:
     return sorted(events, key=lambda event: event.at_us, reverse=True)[:MAX_EVENTS]
 
 
-def _interaction(situation: Situation, event: Event) -> Json:
+def _interaction(situation: Situation, event: Interaction) -> Json:
     title = None if event.about is None or event.what == "signal" else situation.title(event.about)
     return {"at": iso(event.at_us), **_stated(event), "title": title, "use": "act_on" if event.said else "aloud"}
 
 
-def _stated(event: Event) -> Json:
+def _stated(event: Interaction) -> Json:
     return {name: getattr(event, name) for name in ("what", "channel", "about", "state", "said")}
 
 
@@ -185,14 +185,14 @@ def _headings(situation: Situation) -> Iterator[Json]:
             yield {"id": heading.id, "title": worded(heading.title, situation.locale), "facts": shown}
 
 
-def _usual(situation: Situation) -> tuple[Heading, ...]:
-    told = tuple(
+def _usual(situation: Situation) -> tuple[FactsHeading, ...]:
+    features = tuple(
         ShownFeature(name=feature.name)
         for feature in situation.release.schema.of_source("profile")
         if feature.because is not None and feature.because.use != "never" and feature.may_sell
     )
     title = {situation.locale: situation.text("known")}
-    return (Heading.model_construct(id="known", title=title, features=told),)
+    return (FactsHeading.model_construct(id="known", title=title, features=features),)
 
 
 def _fact(situation: Situation, shown: ShownFeature) -> Json:

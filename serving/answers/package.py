@@ -32,12 +32,12 @@ class PackageWho(ForAgent):
 class PackageWants(ForAgent):
     """What the customer wants: the reason of the handover, and the intent that was heard last, if one was.
 
-    `sure`: how sure the intent is. `told`: what the customer was told meanwhile, as the company approved it. `asks`:
+    `sure`: how sure the intent is. `approved_text`: what the customer was answered meanwhile. `asks`:
     what else was heard, in words.
     """
 
     reason: str
-    told: str | None
+    approved_text: str | None
     intent: str | None
     title: str | None
     sure: float | None
@@ -67,7 +67,7 @@ class PackageInteraction(ForAgent):
     said: str | None
 
 
-class NamedAction(Answer):
+class TriedAction(Answer):
     """An action, and how it reads."""
 
     action: str
@@ -77,9 +77,9 @@ class NamedAction(Answer):
 class PackageTried(ForAgent):
     """Which actions were shown, which were answered, and which of the answers was a no."""
 
-    shown: list[NamedAction]
-    answered: list[NamedAction]
-    refused: list[NamedAction]
+    shown: list[TriedAction]
+    answered: list[TriedAction]
+    refused: list[TriedAction]
 
 
 class PackageFact(ForAgent):

@@ -17,7 +17,7 @@ from decisioning.facts.schema import NEVER_SELLS
 from decisioning.facts.signals import MESSAGE_TYPES
 from decisioning.records.audiences import answer_for
 from decisioning.review.narrative import whys_not
-from decisioning.routing.package import Event, Situation, package_of
+from decisioning.routing.package import Interaction, Situation, package_of
 from decisioning.routing.package_words import spoken_in
 from decisioning.times import iso
 from features.conversations.words import LINK, said_in
@@ -82,7 +82,7 @@ def _situation(brain: Brain, row: Any) -> Situation:
         case.facts(),
         _mood_read(case),
         messages=[signal.fields for signal in spoke],
-        events=[*_events(brain, streams, row.id), *_told(signals)],
+        events=[*_events(brain, streams, row.id), *_signalled(signals)],
         suggested=answer_for("agent", decision.answer) if is_human else None,
         refusals=_refusals(decision) if is_human else {},
         words=_words(brain, streams, conversation),
@@ -131,33 +131,33 @@ def _is_of(signal: KeptSignal, conversation: str) -> bool:
     return said_here and signal.fields.get("author", "customer") == "customer"
 
 
-def _told(signals: Sequence[KeptSignal]) -> Iterator[Event]:
+def _signalled(signals: Sequence[KeptSignal]) -> Iterator[Interaction]:
     """Yield what the customer did; of messages only that and where they wrote."""
     for signal in signals:
         channel = signal.fields.get("channel_kind") if signal.type in MESSAGE_TYPES else None
-        yield Event(signal.at_us, "signal", channel, signal.type)
+        yield Interaction(signal.at_us, "signal", channel, signal.type)
 
 
-def _events(brain: Brain, streams: Sequence[str], handover_id: str) -> Iterator[Event]:
+def _events(brain: Brain, streams: Sequence[str], handover_id: str) -> Iterator[Interaction]:
     for stream in streams:
         for record in map(brain.ledger.record_of, brain.ledger.select(_RECENT, {"stream": stream})):
             yield from _of_record(record, handover_id)
 
 
-def _of_record(record: Record, handover_id: str) -> Iterator[Event]:
+def _of_record(record: Record, handover_id: str) -> Iterator[Interaction]:
     """Yield what one record says of earlier contacts, answers, handovers and what agents judged."""
     body, at_us = _folded(record), record.counted_us
     if not body:
         return
     if record.kind == "decision":
         for contact in body["contacts"]:
-            yield Event(at_us, "shown", contact["channel"], contact["action"])
+            yield Interaction(at_us, "shown", contact["channel"], contact["action"])
     elif record.kind == "outcome":
-        yield Event(at_us, "answer", None, body["action"], body["outcome"])
+        yield Interaction(at_us, "answer", None, body["action"], body["outcome"])
     elif record.kind == "override":
-        yield Event(at_us, "judged", None, body["action"], body["verdict"], body.get("note"))
+        yield Interaction(at_us, "judged", None, body["action"], body["verdict"], body.get("note"))
     elif record.kind == "handover" and body["handover_id"] != handover_id:
-        yield Event(at_us, "handover", body.get("channel"), None, body["state"], body.get("note"))
+        yield Interaction(at_us, "handover", body.get("channel"), None, body["state"], body.get("note"))
 
 
 def _folded(record: Record) -> Mapping[str, Any]:

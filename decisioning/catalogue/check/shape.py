@@ -11,7 +11,7 @@ from decisioning.catalogue.calendars import Calendar
 from decisioning.catalogue.check.words import hint, shape_problems
 from decisioning.catalogue.countries import CountryRules
 from decisioning.catalogue.intents import Intent
-from decisioning.catalogue.people.package import Heading
+from decisioning.catalogue.people.package import FactsHeading
 from decisioning.catalogue.people.routing import Routing
 from decisioning.catalogue.policies import Arm, Cap, EmotionRule, MomentRule, Persona, Policy, Protection
 from decisioning.catalogue.source import Path, YamlNode, shorten
@@ -31,7 +31,7 @@ SECTIONS: Mapping[str, tuple[str, type[Strict]]] = {
     "actions": ("action", Action),
     "intents": ("intent", Intent),
     "calendars": ("calendar", Calendar),
-    "package": ("heading", Heading),
+    "package": ("heading", FactsHeading),
     "policies": ("policy", Policy),
     "protections": ("protection", Protection),
     "caps": ("cap", Cap),
@@ -75,7 +75,7 @@ class Draft:
     actions: tuple[Item[Action], ...]
     intents: tuple[Item[Intent], ...]
     calendars: tuple[Item[Calendar], ...]
-    package: tuple[Item[Heading], ...]
+    package: tuple[Item[FactsHeading], ...]
     policies: tuple[Item[Policy], ...]
     protections: tuple[Item[Protection], ...]
     caps: tuple[Item[Cap], ...]

@@ -30,7 +30,7 @@ class ShownFeature(Strict):
     use: Use | None = None
 
 
-class Heading(Strict):
+class FactsHeading(Strict):
     """A heading under which features are shown, such as orders, open bills, tickets or appointments."""
 
     id: Id

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from decisioning.catalogue.check.shape import Draft, Item, repeated_names, unknown_names
-from decisioning.catalogue.people.package import Heading
+from decisioning.catalogue.people.package import FactsHeading
 from decisioning.catalogue.wording import pretended_feeling
 from decisioning.errors import Mistake
 
@@ -19,13 +19,13 @@ def package_problems(draft: Draft) -> Iterator[Mistake]:
     yield from _words(draft)
 
 
-def _titles(item: Item[Heading], draft: Draft) -> Iterator[Mistake]:
+def _titles(item: Item[FactsHeading], draft: Draft) -> Iterator[Mistake]:
     for locale in draft.settings.spec.locales:
         if locale not in item.spec.title:
             yield item.problem(("title",), f"the title is missing in `{locale}`", f'add `{locale}: "…"`')
 
 
-def _shown(item: Item[Heading], draft: Draft) -> Iterator[Mistake]:
+def _shown(item: Item[FactsHeading], draft: Draft) -> Iterator[Mistake]:
     """Yield features that no heading may show: moods and requests have a part of their own, and the rest is no fact."""
     features = {feature.spec.name: feature.spec for feature in draft.features}
     for i, shown in enumerate(item.spec.features):
