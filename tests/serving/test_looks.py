@@ -33,7 +33,7 @@ from tests.serving.people.browser import Browser
 from tests.serving.workspaces import Client, Json, ask, offers, signal, small_workspace, welcome
 
 WHO = ("decide", "agent", "privacy", "audit", "admin")
-SUBJECT = re.compile(r"\{(\w+)_id\}")
+SUBJECT = re.compile(r"\{(?!agent)([a-z]+)_id\}")
 
 
 @pytest.fixture(scope="module")

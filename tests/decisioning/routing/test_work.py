@@ -28,7 +28,7 @@ def word(at_us: int) -> st.SearchStrategy[dict[str, object]]:
 
 
 @pytest.mark.promise("routing.any-order")
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(words(), st.randoms(use_true_random=False))
 def test_words_about_an_agent_may_come_in_any_order_and_twice(told: list[Word], order: object) -> None:
     mixed = told * 2

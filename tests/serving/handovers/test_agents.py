@@ -1,6 +1,7 @@
 """Agents over HTTP: stated, told of in any order, advised on, offered what waits, exported and erased."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from decisioning.errors import OutOfScope
 from decisioning.times import iso
+from features.handovers.slots import agent_stream
 from features.ledger import now_us
 from serving.access.callers import Caller
 from serving.brain.runtime import Brain
@@ -168,6 +170,31 @@ def test_nobody_gets_more_than_they_have_room_for_or_may_not_take(client: Client
     assert shown(client, "room")["state"] == "wrap_up"
     ended(client, *chats, call, fault)
     gone(client, "room")
+
+
+def held_at_once(brain: Brain, agent: str) -> int:
+    """Return the most that an agent ever held, by every record of the agent's stream."""
+    held, most = set[Any](), 0
+    for record in brain.ledger.records(agent_stream(brain.ledger, agent)):
+        assert record.body is not None
+        if record.kind == "presence":
+            continue
+        name = record.body["handover_id"]
+        held = held - {name} if record.body["held"] == "ended" else held | {name}
+        most = max(most, len(held))
+    return most
+
+
+@pytest.mark.promise("routing.room")
+def test_of_many_customers_who_race_for_one_agent_as_many_are_taken_as_there_is_room_for(client: Client) -> None:
+    add(client, "solo", capacity={"chat": 3})
+    handovers = [opened(client, f"race-{n}") for n in range(12)]
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda one: step(client, one, "accepted", agent_id="solo")[0], handovers))
+    assert sorted(answers) == [200] * 3 + [409] * 9
+    assert held_at_once(client.brain, "solo") == 3
+    ended(client, *handovers)
+    gone(client, "solo")
 
 
 @pytest.mark.promise("routing.offers")
