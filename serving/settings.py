@@ -22,7 +22,7 @@ CONFIG_NAME = "brain.yaml"
 PORT_VARIABLE = "BRAIN_PORT"
 """Names the port that `brain serve --port` gave to the processes of its run."""
 OWN_PATHS = (
-    *("-", "docs", "healthz", "mcp", "me", "metrics", "openapi.json", "problems", "readyz", "redoc"),
+    *("-", "desk", "docs", "healthz", "lead", "mcp", "me", "metrics", "openapi.json", "problems", "readyz", "redoc"),
     *("sign-in", "sign-out", "static", "v1"),
 )
 """The first segments of the server's own paths."""

@@ -51,6 +51,7 @@ def selected(standing: Standing, release: Release, now_us: int, random: Random) 
         assert selection == selector.make(past, floor)
     fold = Fold(standing.stream, standing.version, standing.consents, erased=standing.erased)
     fold = replace(fold, restricted=standing.restricted, links=standing.links, holder=standing.holder)
+    fold = replace(fold, handovers=standing.handovers)
     return as_read(with_selection(fold, selection))
 
 

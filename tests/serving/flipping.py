@@ -4,6 +4,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import parse_qs, urlsplit
 
 from features.access_keys import SecurityEvent, add_events, add_rotation
 from features.ledger import now_us
@@ -11,6 +12,8 @@ from features.ledger.tables import METADATA, VERSION_TABLE
 from features.people import User, count_try, keep_signed_in, use_sign_in
 from serving.access.people.sign_in import SignIn
 from serving.brain.runtime import Brain
+from serving.customers.rights import asking
+from serving.customers.rights.entering import Entering
 from serving.events.moments import Watcher
 from serving.settings import Workspace
 from tests.permits import set_paused
@@ -36,6 +39,8 @@ def full_workspace(root: Path) -> Workspace:
         assert client("GET", f"/v1/customers/{person}")[0] == 200
         for type_, data in (("page-view", {"page": "paid-tv"}), *[("payment-failure", {})] * 3):
             assert client("POST", "/v1/signals", signal(type_, f"customer:{person}", **data), sec_gpc="1")[0] == 200
+    _hand_over(client)
+    _let_customers_ask(client)
     for _ in range(3):
         decide_and_send(Watcher(brain))
     add_rotation(brain.ledger, "webhook", now_us(), 0)
@@ -56,6 +61,26 @@ def _let_sign_in(brain: Brain) -> None:
     SignIn(brain.workspace, brain.ledger).sessions.start(person)
     use_sign_in(brain.ledger, "a sign-in", now_us(), 0)
     count_try(brain.ledger, "a name", now_us(), lambda tries, last_us: 0)
+
+
+def _hand_over(client: Client) -> None:
+    """Have two handovers, one of which an agent takes; an agent who is stated; and words of a conversation."""
+    for person in PEOPLE[:2]:
+        about = {"customer_id": person, "conversation_id": f"chat-{person}", "channel": "chat", "reason": "a wish"}
+        handover = client("POST", "/v1/handovers", {"request_id": f"h-{person}", **about})[1]["handover_id"]
+    assert client("PUT", "/v1/agents/a-1", {"languages": ["nl"], "capacity": {"chat": 2}})[0] == 200
+    accepted = {"state": "accepted", "agent_id": "a-1"}
+    assert client("POST", f"/v1/handovers/{handover}/steps", accepted)[0] == 200
+    said = signal("message", "customer:c-2", text="When will it work again?", conversation_id="chat-c-2")
+    assert client("POST", "/v1/signals", said)[0] == 200
+
+
+def _let_customers_ask(client: Client) -> None:
+    """Have a customer come to their own page and ask for a person."""
+    link = client("POST", "/v1/customers/c-1/links", {})[1]
+    rights = Entering(client.brain.ledger, SignIn(client.brain.workspace, client.brain.ledger).signer)
+    rights.enter(parse_qs(urlsplit(link["url"]).query)["code"][0])
+    asking.open_request(client.brain, "c-1", "person", "once-1")
 
 
 class Cell(NamedTuple):

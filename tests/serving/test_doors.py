@@ -92,7 +92,7 @@ def test_a_body_may_be_no_deeper_than_can_be_read(client: Client, depth: int) ->
     """Whatever the route, and wherever in its body: the answer is a problem document that names the field."""
     deep = '{"a":' * depth + "1" + "}" * depth
     for method, route, body, _ in REACH:
-        if body is None:
+        if not isinstance(body, dict):
             continue
         path = re.sub(r"\{\w+\}", "x-1", route)
         for field in (*body, "data", "context"):

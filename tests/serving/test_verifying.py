@@ -15,6 +15,10 @@ from hypothesis import strategies as st
 import brain
 from features.ledger.tables import (
     ACCESS_KEYS,
+    AGENTS,
+    CONVERSATION_WORDS,
+    CUSTOMER_CODES,
+    CUSTOMER_SESSIONS,
     EMPTIED,
     PEOPLE,
     SECRET_ROTATIONS,
@@ -32,6 +36,10 @@ UNCOVERED: Mapping[str, set[str]] = {
     "access_keys": set(ACCESS_KEYS.c.keys()),  # no chain covers keys: revoke those that nobody made
     "secret_rotations": set(SECRET_ROTATIONS.c.keys()),  # no secret is in it: rotate it once more
     **{table.name: set(table.c.keys()) for table in (PEOPLE, SESSIONS, SIGN_INS, WRONG_PASSWORDS)},  # as keys
+    **{table.name: set(table.c.keys()) for table in (CUSTOMER_CODES, CUSTOMER_SESSIONS)},  # as keys
+    "agents": set(AGENTS.c.keys()),  # what a company states of its people: it states it once more
+    "ledger_conversation_words": set(CONVERSATION_WORDS.c.keys()),  # overwritten hours after their conversation
+    "ledger_handovers": {"opened_us", "waits_us", "body"},  # copies of what the records say, for the queue alone
     "security_events": set(SECURITY_EVENTS.c.keys()),  # the oldest are removed
     "rewrites": {"name", "pass_us", "after"},  # how far a cleaning has come
     "ledger_erasures": {"at_us", "emptied", "pass_us"},  # how far an erasure has come
@@ -102,6 +110,13 @@ def is_covered(workspace: Workspace, cell: Cell) -> bool:
     return cell[:2] != ("ledger_signals", "expires_us") or types[cell.row % len(types)] != EMPTIED
 
 
+def may_agree(one: Cell, other: Cell) -> bool:
+    """Tell whether one value names a row by the other, so that both flipped may fit together again."""
+    return {one.table, other.table} <= {"ledger_records", "ledger_looks", "ledger_requests"} and (
+        {one.column, other.column} <= {"seq", "record"}
+    )
+
+
 def place_of(flaw: str) -> str:
     """Return the stream, the table or the part of the ledger that a flaw is of."""
     return flaw.partition("@")[0]
@@ -132,7 +147,8 @@ def test_two_flipped_bytes_are_both_named(original: Workspace, kept: Path, data:
     put_back(original, kept)
     flips = st.tuples(cells(original), st.integers(0, 200), st.integers(0, 7))
     first, second = data.draw(flips), data.draw(flips)
-    if first[0].table != second[0].table and all(is_covered(original, one[0]) for one in (first, second)):
+    covered = all(is_covered(original, one[0]) for one in (first, second))
+    if first[0].table != second[0].table and covered and not may_agree(first[0], second[0]):
         assert hidden(original, kept, first, second) == []
 
 

@@ -21,6 +21,7 @@ from features.ledger.checking.checkpoints import (
     sealed_hash,
 )
 from features.ledger.checking.damaged import page_flaws, schema_flaws, survive
+from features.ledger.checking.handovers import handover_flaws
 from features.ledger.checking.looks import look_flaws
 from features.ledger.checking.mirror import Mirror
 from features.ledger.checking.requests import request_flaws
@@ -83,6 +84,7 @@ class Audit:
             "releases": self._releases,
             "looks": partial(look_flaws, self.database, self.bodies),
             "requests": partial(request_flaws, self.database, self.bodies),
+            "handovers": partial(handover_flaws, self.database, self.bodies),
             "tables": partial(table_flaws, self.database, self.bodies),
         }
         for name, part in parts.items():
