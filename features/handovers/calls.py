@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from decisioning.catalogue.actions import HandoverKind
 from decisioning.catalogue.files import Catalogue
 from decisioning.catalogue.intents import Intent
 from decisioning.catalogue.policies import EmotionRule
@@ -20,6 +21,11 @@ from features.ledger import Entry, Ledger
 
 BRAIN = "brain"
 """Who opens the handovers that decisions open."""
+_WHATEVER_IT_IS_ABOUT: frozenset[HandoverKind] = frozenset(("objection", "access", "erasure"))
+"""Kinds of handovers whose answer asks for no skill in what else the conversation is about; nor does what goes first,
+which is for whoever is trained for it."""
+_SURE = 0.5
+"""How sure it must be what a conversation is about, so that only agents with this skill may help."""
 HELPING = ("service", "hardship")
 """The issues that help rather than sell."""
 
@@ -37,8 +43,8 @@ def entries_of(ledger: Ledger, ask: Ask, known: Known, decision: Decision) -> li
 
 def _opening(ask: Ask, decision: Decision, conversation: str, reason: str) -> Opening:
     release, rule, facts = decision.computed.release, decision.computed.mood.call, decision.computed.facts
-    wanted = _intent(release, facts)
-    kind = rule.kind if rule else None
+    kind, first = (rule.kind, rule.first) if rule else (None, False)
+    wanted = None if first or kind in _WHATEVER_IT_IS_ABOUT else _intent(release, facts)
     days = (rule.within_days if rule else None) or release.catalogue.settings.days_to_answer(kind)
     return Opening(
         conversation,
@@ -53,7 +59,7 @@ def _opening(ask: Ask, decision: Decision, conversation: str, reason: str) -> Op
         language=_language(release, facts) or ask.locale,
         helps=wanted is None or wanted.issue in HELPING,
         upset=decision.computed.mood.upset,
-        first=rule.first if rule else False,
+        first=first,
         needs=rule.needs if rule else (),
         due_us=None if days is None else decision.kept.decided_us + days_us(days),
         decision_id=decision.kept.decision_id,
@@ -67,10 +73,12 @@ def _text(rule: EmotionRule | None, locale: str) -> dict[str, str]:
 
 
 def _intent(release: Release, facts: Facts) -> Intent | None:
-    """Return what the conversation is about, if that is known and one of the release's intents."""
-    heard = {
-        facts.get(f.name) for f in release.catalogue.features if f.signal is not None and f.signal.holds_the_intent
-    }
+    """Return what the conversation is about, if that is known, sure, and one of the release's intents."""
+    signals = [(f.name, f.signal) for f in release.catalogue.features if f.signal is not None]
+    sure = (facts.get(name) for name, s in signals if s.compute == "last" and s.field == "intent_confidence")
+    if any(isinstance(value, float) and value < _SURE for value in sure):
+        return None
+    heard = {facts.get(name) for name, s in signals if s.holds_the_intent}
     return next((intent for intent in release.catalogue.intents if intent.id in heard), None)
 
 
