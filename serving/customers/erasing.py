@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from decisioning.errors import Erased, Unavailable
+from decisioning.facts.standing_rules import NO_PAST
 from decisioning.times import TOLERANCE_US
 from features.decisions.log import LOG, DecisionLog
 from features.handovers.slots import all_released
 from features.ledger import Entry, SubjectKind, now_us
 from features.ledger.erasing import ListedErasure
+from features.ledger.links import streams_of
 from features.signals.purging import erased_since
 from features.signals.visitor_records import append_for_visitor
 from serving.brain.runtime import Brain
@@ -42,8 +45,9 @@ async def erase_stream(brain: Brain, stream: str) -> tuple[str, ...]:
 
 
 def _bar(brain: Brain, stream: str) -> tuple[str, ...]:
-    """Give back what the subject's handovers hold, then commit the tombstones."""
-    if entries := all_released(brain.ledger, stream):
+    """Give back what the handovers of the subject hold, under all of its identifiers, then commit the tombstones."""
+    every = streams_of(stream, partial(brain.ledger.read, rules=NO_PAST), brain.ledger.select)
+    if entries := [entry for one in every for entry in all_released(brain.ledger, one)]:
         brain.ledger.append(entries)
     return brain.ledger.bar(stream)
 

@@ -109,3 +109,17 @@ def test_a_lead_is_told_of_a_call_back_that_nobody_has(client: Client) -> None:
     assert client("POST", f"/v1/handovers/{handover}/tries", {"agent_id": "a-1", "again_at": soon})[0] == 200
     listed = client.of_scope("lead")("GET", "/v1/call-backs/without-agent")[1]["call_backs"]
     assert handover in {one["handover_id"] for one in listed}
+
+
+def test_erasing_a_customer_gives_back_the_slot_of_their_device(client: Client) -> None:
+    about = {"request_id": "r-device", "visitor_id": "cookie:d-1", "conversation_id": "chat-device", "channel": "chat"}
+    handover = client("POST", "/v1/handovers", {**about, "reason": "asks for a person"})[1]["handover_id"]
+    identifier = {"kind": "cookie", "value": "d-1"}
+    link = {"customer_id": "c-device", "identifier": identifier, "status": "linked", "source": "login"}
+    assert client("POST", "/v1/identities", link)[0] == 200
+    starts_at = free(client, handover)[20]["starts_at"]
+    assert booked(client, handover, starts_at)[0] == 200
+    other = opened(client, "beside")
+    assert {slot["starts_at"]: slot["left"] for slot in free(client, other)}[starts_at] == 4
+    assert client("DELETE", "/v1/customers/c-device")[0] == 200
+    assert {slot["starts_at"]: slot["left"] for slot in free(client, other)}[starts_at] == 5
