@@ -164,10 +164,12 @@ class FailedAgent(Answer):
 class Advice(Answer):
     """Agents who may help, best first. `in_time`: false if there is no advice, and the caller's own order holds.
 
-    `relaxes_in_s`: in how many seconds less is asked for, null if it stays so.
+    `relaxes_in_s`: in how many seconds less is asked for, null if it stays so. `urgency_s`: of several who wait
+    the highest goes first; it is the wait in seconds, which counts for more where help is needed.
     """
 
     in_time: bool
     ranked: list[RankedAgent]
     failed: list[FailedAgent]
     relaxes_in_s: float | None
+    urgency_s: float | None

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from decisioning.routing.people import Roster, Waiting
-from decisioning.routing.ranking import Ranked, Staff, rank
+from decisioning.routing.ranking import Ranked, Staff, rank, urgency_s
 from decisioning.routing.rules import rules_of
 from decisioning.routing.staffing import agent_of, presence_of, waiting_of
 from decisioning.routing.work import AgentWork
@@ -18,7 +18,7 @@ from serving.people.handovers import REQUIREMENTS, about_now, row_of
 
 Json = dict[str, Any]
 MAX_RANKED: Final = 50
-LATE: Final[Json] = {"in_time": False, "ranked": [], "failed": [], "relaxes_in_s": None}
+LATE: Final[Json] = {"in_time": False, "ranked": [], "failed": [], "relaxes_in_s": None, "urgency_s": None}
 """What is answered where no advice came in time: the caller's own order holds."""
 _PARTS: Final = {
     "proficiency": "proficient in this skill",
@@ -62,6 +62,7 @@ def ranked_json(who: Waiting, staff: Staff) -> Json:
         "ranked": [_ranked(one) for one in ranking.ranked[:MAX_RANKED]],
         "failed": failed,
         "relaxes_in_s": ranking.relaxes_in_s,
+        "urgency_s": round(urgency_s(who, staff), 1),
     }
 
 

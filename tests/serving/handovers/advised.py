@@ -1,8 +1,8 @@
 """The simulated contact centre played as a telephone system would that asks `POST /v1/routing` for advice.
 
 It asks for a customer who begins to wait, and again once another agent who may help them is free, or less is asked for.
-It gives the best of all answers away first. Where an answer is late or absent, that customer goes by the system's own
-order: to the longest idle who may help.
+The most urgent goes first, to the best agent of the answer. Where an answer is late or absent, that customer goes by
+the system's own order: by the wait, to the longest idle who may help, as far as the answer before does not forbid it.
 """
 
 import random
@@ -18,9 +18,10 @@ from tests.decisioning.routing.centre import Router
 
 @dataclass
 class Asked:
-    """What the system remembers of a customer: with which agents free it asked, and when the answer is over."""
+    """What the system remembers of the last answer for a customer: who was free, who may not help, and until when."""
 
     free: set[str] = field(default_factory=set)
+    barred: set[str] = field(default_factory=set)
     until_s: float = 0.0
 
 
@@ -35,20 +36,20 @@ class AdvisedRouter(Router):
 
     def matched(self, waiting: Sequence[Waiting], staff: Staff, free: Sequence[Any], asked: Sequence[Any]) -> list[Any]:
         """Return (who waits, agent's id) pairs; each agent gets one at a time, as a telephone system does."""
-        given: dict[str, tuple[Waiting, str]] = {}
-        ranked: list[tuple[float, int, str]] = []
+        orders: list[tuple[float, int, list[str]]] = []
         for row, (who, customer) in enumerate(zip(waiting, asked, strict=True)):
-            may = {agent.id for agent in free if agent.takes(customer, self.now_s)}
-            answer = self._answer(who, staff, may)
-            if answer is not LATE:
-                ranked += [(-one["score_s"], row, one["agent_id"]) for one in answer["ranked"]]
-            elif own := [agent.id for agent in free if agent.id in may and agent.id not in given]:
-                given[own[0]] = who, own[0]
-        placed = {who.id for who, _ in given.values()}
-        for _, row, agent in sorted(ranked):
-            if waiting[row].id not in placed and agent not in given:
+            own = [agent.id for agent in free if agent.takes(customer, self.now_s)]
+            answer = self._answer(who, staff, set(own))
+            if answer is LATE:
+                own = [name for name in own if name not in self._barred(who)]
+                orders.append((customer.at_s - self.now_s, row, own))
+            elif answer["ranked"]:
+                orders.append((-answer["urgency_s"], row, [one["agent_id"] for one in answer["ranked"]]))
+        given: dict[str, tuple[Waiting, str]] = {}
+        for _, row, agents in sorted(orders):
+            agent = next((name for name in agents if name not in given), None)
+            if agent is not None:
                 given[agent] = waiting[row], agent
-                placed.add(waiting[row].id)
         return list(given.values())
 
     def _answer(self, who: Waiting, staff: Staff, may: set[str]) -> Any:
@@ -60,5 +61,11 @@ class AdvisedRouter(Router):
             return LATE
         answer = ranked_json(who, staff)
         relaxes_in_s = answer["relaxes_in_s"]
-        self.asked_for[who.id] = Asked(may, 1e9 if relaxes_in_s is None else self.now_s + relaxes_in_s)
+        barred = {one["agent_id"] for one in answer["failed"] if one["requirement"] not in ("room", "shift")}
+        self.asked_for[who.id] = Asked(may, barred, 1e9 if relaxes_in_s is None else self.now_s + relaxes_in_s)
         return answer
+
+    def _barred(self, who: Waiting) -> set[str]:
+        """Return who may not help by the last answer, which holds for as long as it said."""
+        before = self.asked_for[who.id]
+        return before.barred if self.now_s < before.until_s else set()
