@@ -289,6 +289,5 @@ def test_what_an_agent_did_is_forgotten_when_its_time_is_over(client: Client, mo
     client.brain.ledger.erasures.forget(
         client.brain.ledger.stream_of("person", "c-kept"), ["handover"], now_us() + day_us
     )
-    assert [flaw.message for flaw in client.brain.ledger.verify()] == [
-        "the bodies of 1 records are gone, and nobody erased the subject"
-    ]
+    flaws = [flaw.message for flaw in client.brain.ledger.verify()]
+    assert "the bodies of 1 records are gone, and nobody erased the subject" in flaws
