@@ -16,20 +16,29 @@ DEMO_MB = 500
 """The room on the disk that the demo needs."""
 
 
+PLAYED = "what was played is kept; play it again: it begins with new customers"
+
+
 @command(workspace=False, stopped="what is built so far is kept; run it again: it goes on from there")
 @click.option(
     "--workspace", "folder", type=click.Path(file_okay=False, path_type=Path), default=".demo", show_default=True
 )
 @click.option("--once", is_flag=True, help="Show the decisions and stop.")
 @click.option("--customers", type=click.IntRange(100, 200_000), default=5000, show_default=True)
+@click.option("--play", is_flag=True, help="Play three conversations into the demo that runs, and say where to look.")
+@click.option("--fast", is_flag=True, help="With --play: without pauses to look.")
 @PORT
-def demo(folder: Path, once: bool, customers: int, port: int | None) -> Result:
+def demo(folder: Path, once: bool, customers: int, play: bool, fast: bool, port: int | None) -> Result:
     """Build, train and serve the workspace of a telecom operator, and show decisions for five customers."""
+    if play or fast:
+        play_in(folder, is_fast=fast)
+        return None
     is_new = not (folder / CONFIG_NAME).exists()
     before = Workspace(folder.resolve(), BrainSettings()) if is_new else Workspace.open(folder)
     check_port(before.at_port(port) if port else before)
     from serving.access.files import read_key_file
     from serving.commands import showing
+    from serving.commands.demo import links, people
     from serving.lifecycle import serve_forever
     from training.registry import PROPENSITY, Registry
     from training.simulator import telecom
@@ -40,6 +49,7 @@ def demo(folder: Path, once: bool, customers: int, port: int | None) -> Result:
     STOP.says = None
     workspace = Workspace.open(folder)
     workspace = workspace.at_port(port) if port else workspace
+    people.make_people(workspace)
     cases = [showing.Story(s.story, s.request, s.happenings) for s in telecom.SHOWCASE]
 
     def show(run: Any) -> None:
@@ -48,8 +58,24 @@ def demo(folder: Path, once: bool, customers: int, port: int | None) -> Result:
             os.kill(os.getpid(), signal.SIGTERM)
         else:
             showing.show_next(run.url, folder, [str(s.customer_id) for s in telecom.SHOWCASE])
+            links.show_links(workspace, run.url, folder, telecom.SHOWCASE[0].customer_id)
 
     return serve_forever(workspace, on_ready=show, say=lambda line: click.echo(line, err=True))
+
+
+def play_in(folder: Path, *, is_fast: bool) -> None:
+    """Play conversations into the demo that runs in a workspace, at the pace of people unless `is_fast`."""
+    from time import sleep
+
+    from serving.commands.demo import asking, people
+    from serving.commands.demo.play import Play
+
+    STOP.says = PLAYED
+    workspace = Workspace.open(folder)
+    address = asking.server_address(workspace)
+    people.make_people(workspace)
+    send, agents = asking.sender(workspace, address), people.agent_ids(workspace)
+    Play(send, click.echo, sleep, agents, address, is_fast).run()
 
 
 def build(folder: Path, customers: int) -> None:
