@@ -17,7 +17,8 @@ _ADD = insert_into(
 )
 _MOVE = (
     f"UPDATE {HANDOVERS.name} SET state = ?, step = ?, agent = ?, due_us = ?,"  # noqa: S608 (names of our own)
-    " waits_us = coalesce(?, CASE WHEN state = 'accepted' THEN ? END, waits_us) WHERE id = ?"
+    " waits_us = coalesce(cast(? AS bigint), CASE WHEN state = 'accepted' THEN cast(? AS bigint) END, waits_us)"
+    " WHERE id = ?"
 )
 
 
