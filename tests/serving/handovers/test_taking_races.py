@@ -4,15 +4,20 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from features.handovers.agents import note_heartbeats
+from features.handovers.slots import agent_stream
+from features.ledger import Entry, now_us
 from serving.brain.runtime import Brain
 from serving.contract import HandoverIn
 from serving.people.agents import put
 from serving.people.forms import AgentIn
 from serving.people.handovers import listed, open_handover
+from serving.people.queue import Queue
 from tests.serving.handovers import taker
 from tests.serving.handovers.test_agents import held_at_once
 from tests.serving.workspaces import small_workspace
@@ -72,3 +77,33 @@ def row_stream(brain: Brain, handover: str) -> str:
     record = brain.ledger.lookup(f"handover:{handover}#0")
     assert record is not None
     return record.stream
+
+
+@pytest.mark.long
+@pytest.mark.promise("routing.offers")
+def test_replicas_that_route_at_the_same_time_offer_nobody_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The claim, by which replicas take turns, is switched off: exactness does not rest on it."""
+    monkeypatch.setattr("serving.people.queue._CLAIM_US", 0)
+    first = Brain(small_workspace(tmp_path / "shop", "routing: {mode: own, last_new_s: 0}"))
+    second = Brain(first.workspace)
+    agents = [f"a-{n}" for n in range(5)]
+    for agent in agents:
+        put(first, agent, AGENT)
+        first.ledger.append([Entry(agent_stream(first.ledger, agent), "presence", {"state": "available"}, None)])
+    note_heartbeats(first.ledger, agents, now_us())
+    handovers = opened(first, 30)
+    with ThreadPoolExecutor(4) as pool:
+        queues = [Queue(brain) for brain in (first, second, first, second)]
+        assert list(pool.map(Queue.work, queues)) == [None] * 4
+    Queue(first).work()
+    offered = [one for one in listed(first, "")["handovers"] if one["state"] == "offered"]
+    assert len(offered) == 15
+    assert {held_at_once(first, agent) for agent in agents} == {3}
+    for one in handovers:
+        steps = [record.body for record in first.ledger.records(row_stream(first, one)) if record.body is not None]
+        assert [step["state"] for step in steps] in (["opened"], ["opened", "offered"])
+    assert not list(first.ledger.verify())
+    second.close()
+    first.close()
