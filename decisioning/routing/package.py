@@ -208,7 +208,12 @@ def _fact(situation: Situation, shown: ShownFeature) -> Json:
 
 
 def _read(feature: Feature, situation: Situation) -> str:
+    """Return how a value reads: a time as its date, a bool as yes or no."""
     value = situation.facts[feature.name]
+    if isinstance(value, bool):
+        return situation.text("yes" if value else "no")
+    if feature.dtype == "timestamp" and isinstance(value, int):
+        return iso(value)[:10]
     return "" if value is None else filled("{value}", value, feature, situation.locale)
 
 

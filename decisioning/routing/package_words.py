@@ -10,6 +10,8 @@ Spoken = Literal["nl", "en"]
 TEXTS: Final[Mapping[Spoken, Mapping[str, str]]] = {
     "en": {
         "known": "What we know",
+        "yes": "yes",
+        "no": "no",
         "asked so": "Not shown: the customer asked so.",
         "nothing heard": "Nothing was written yet from which a course could be told.",
         "worse": "The messages became more negative.",
@@ -21,11 +23,11 @@ TEXTS: Final[Mapping[Spoken, Mapping[str, str]]] = {
         "wants_person": "asks for a person",
         "complaint": "complains",
         "repetition": "says that it happened before",
-        "opened": "asked for a person",
-        "resolved": "helped by a person",
     },
     "nl": {
         "known": "Wat wij weten",
+        "yes": "ja",
+        "no": "nee",
         "asked so": "Niet getoond: de klant heeft daarom gevraagd.",
         "nothing heard": "Er is nog niets geschreven waaruit een verloop blijkt.",
         "worse": "De berichten werden negatiever.",
@@ -37,11 +39,9 @@ TEXTS: Final[Mapping[Spoken, Mapping[str, str]]] = {
         "wants_person": "vraagt om een mens",
         "complaint": "klaagt",
         "repetition": "zegt dat het eerder is gebeurd",
-        "opened": "vroeg om een mens",
-        "resolved": "geholpen door een mens",
     },
 }
-_HELP: Final[Mapping[str, HelpWords]] = {
+HELP: Final[Mapping[str, HelpWords]] = {
     "en": HelpWords(
         acknowledge=(
             "I have read what you wrote, so you need not repeat it.",
@@ -84,4 +84,4 @@ def words_that_help(settings: Settings, locale: str) -> HelpWords:
     """Return the catalogue's words that help in a locale, or ours in its language."""
     language = spoken_in(locale)
     own = settings.handover.words.get(locale)
-    return own or _HELP[language if language == "en" else f"nl.{settings.address}"]
+    return own or HELP[language if language == "en" else f"nl.{settings.address}"]

@@ -37,6 +37,8 @@ _OF_SALES: Final = frozenset(("subject", "consent", "protection", "suitability",
 """Kinds of gates that say that something must not be offered; what merely does not fit is left out."""
 _MOST: Final = 3
 """Suggestions of one placement."""
+_MOST_SIGNALS: Final = 8
+"""Interactions that are signals, so that browsing leaves room for contacts and answers."""
 
 
 def read(brain: Brain, handover_id: str, caller: Caller | None, *, purpose_stated: bool) -> Json:
@@ -82,7 +84,7 @@ def _situation(brain: Brain, row: Any) -> Situation:
         case.facts(),
         _mood_read(case),
         messages=[signal.fields for signal in spoke],
-        events=[*_events(brain, streams, row.id), *_signalled(signals)],
+        events=[*_events(brain, streams, row.id), *_signalled(signals, conversation)],
         suggested=answer_for("agent", decision.answer) if is_human else None,
         refusals=_refusals(decision) if is_human else {},
         words=_words(brain, streams, conversation),
@@ -131,11 +133,16 @@ def _is_of(signal: KeptSignal, conversation: str) -> bool:
     return said_here and signal.fields.get("author", "customer") == "customer"
 
 
-def _signalled(signals: Sequence[KeptSignal]) -> Iterator[Interaction]:
-    """Yield what the customer did; of messages only that and where they wrote."""
-    for signal in signals:
-        channel = signal.fields.get("channel_kind") if signal.type in MESSAGE_TYPES else None
-        yield Interaction(signal.at_us, "signal", channel, signal.type)
+def _signalled(signals: Sequence[KeptSignal], conversation: str) -> Iterator[Interaction]:
+    """Yield what the customer did last; of each other conversation only that and where they wrote last."""
+    seen: set[Any] = set()
+    for signal in sorted(signals, key=lambda signal: -signal.at_us):
+        is_message = signal.type in MESSAGE_TYPES
+        of = (signal.type, signal.fields.get("conversation_id")) if is_message else (signal.type, signal.at_us)
+        if of[1] != conversation and of not in seen and len(seen) < _MOST_SIGNALS:
+            seen.add(of)
+            channel = signal.fields.get("channel_kind") if is_message else None
+            yield Interaction(signal.at_us, "signal", channel, signal.type)
 
 
 def _events(brain: Brain, streams: Sequence[str], handover_id: str) -> Iterator[Interaction]:

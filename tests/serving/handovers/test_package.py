@@ -94,7 +94,7 @@ def test_the_package_says_all_that_the_agent_needs(client: Client) -> None:
     assert (told["mood"]["trend"], told["wants"]["asks"]) == ("worse", ["complains"])
     assert "written in capitals" in told["mood"]["cues"]
     assert [a["action"] for a in told["tried"]["refused"]] == [offer["action"]]
-    assert {"shown", "answer", "signal"} <= {event["what"] for event in told["interactions"]}
+    assert [event["what"] for event in told["interactions"]] == ["answer", "shown"]
     assert {e["channel"] for e in told["interactions"] if e["what"] == "shown"} == {"web"}
     assert [one["text"][:16] for one in told["words"]] == ["THIS IS TERRIBLE"]
     assert told["help"]["acknowledge"][0].startswith("I have read")
