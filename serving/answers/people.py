@@ -165,7 +165,8 @@ class Advice(Answer):
     """Agents who may help, best first. `in_time`: false if there is no advice, and the caller's own order holds.
 
     `relaxes_in_s`: in how many seconds less is asked for, null if it stays so. `urgency_s`: of several who wait
-    the highest goes first; it is the wait in seconds, which counts for more where help is needed.
+    the highest goes first; it is the wait in seconds, which counts for more where help is needed. `held_for`: the
+    agent who knows the customer, and for whom they wait until then.
     """
 
     in_time: bool
@@ -173,3 +174,4 @@ class Advice(Answer):
     failed: list[FailedAgent]
     relaxes_in_s: float | None
     urgency_s: float | None
+    held_for: str | None

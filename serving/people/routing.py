@@ -18,7 +18,14 @@ from serving.people.handovers import REQUIREMENTS, about_now, row_of
 
 Json = dict[str, Any]
 MAX_RANKED: Final = 50
-LATE: Final[Json] = {"in_time": False, "ranked": [], "failed": [], "relaxes_in_s": None, "urgency_s": None}
+LATE: Final[Json] = {
+    "in_time": False,
+    "ranked": [],
+    "failed": [],
+    "relaxes_in_s": None,
+    "urgency_s": None,
+    "held_for": None,
+}
 """What is answered where no advice came in time: the caller's own order holds."""
 _PARTS: Final = {
     "proficiency": "proficient in this skill",
@@ -54,7 +61,7 @@ def advise(brain: Brain, asked: RoutingIn) -> Json:
 
 def ranked_json(who: Waiting, staff: Staff) -> Json:
     """Return the ranking as JSON types."""
-    ranking = rank(who, staff)
+    ranking, held = rank(who, staff), staff.held_for(who)
     lacking = sorted(ranking.lacking.items())
     failed = [{"agent_id": name, "requirement": why, "text": REQUIREMENTS[why]} for name, why in lacking]
     return {
@@ -62,6 +69,7 @@ def ranked_json(who: Waiting, staff: Staff) -> Json:
         "ranked": [_ranked(one) for one in ranking.ranked[:MAX_RANKED]],
         "failed": failed,
         "relaxes_in_s": ranking.relaxes_in_s,
+        "held_for": None if held is None else staff.roster.agents[held].id,
         "urgency_s": round(urgency_s(who, staff), 1),
     }
 

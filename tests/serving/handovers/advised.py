@@ -22,6 +22,7 @@ class Asked:
 
     free: set[str] = field(default_factory=set)
     barred: set[str] = field(default_factory=set)
+    held_for: str | None = None
     until_s: float = 0.0
 
 
@@ -41,7 +42,7 @@ class AdvisedRouter(Router):
             own = [agent.id for agent in free if agent.takes(customer, self.now_s)]
             answer = self._answer(who, staff, set(own))
             if answer is LATE:
-                own = [name for name in own if name not in self._barred(who)]
+                own = [name for name in own if self._may(who, name)]
                 orders.append((customer.at_s - self.now_s, row, own))
             elif answer["ranked"]:
                 orders.append((-answer["urgency_s"], row, [one["agent_id"] for one in answer["ranked"]]))
@@ -62,10 +63,11 @@ class AdvisedRouter(Router):
         answer = ranked_json(who, staff)
         relaxes_in_s = answer["relaxes_in_s"]
         barred = {one["agent_id"] for one in answer["failed"] if one["requirement"] not in ("room", "shift")}
-        self.asked_for[who.id] = Asked(may, barred, 1e9 if relaxes_in_s is None else self.now_s + relaxes_in_s)
+        until_s = 1e9 if relaxes_in_s is None else self.now_s + relaxes_in_s
+        self.asked_for[who.id] = Asked(may, barred, answer["held_for"], until_s)
         return answer
 
-    def _barred(self, who: Waiting) -> set[str]:
-        """Return who may not help by the last answer, which holds for as long as it said."""
+    def _may(self, who: Waiting, agent: str) -> bool:
+        """Tell whether an agent may help by the last answer, which holds for as long as it said."""
         before = self.asked_for[who.id]
-        return before.barred if self.now_s < before.until_s else set()
+        return self.now_s >= before.until_s or (agent not in before.barred and before.held_for in {None, agent})

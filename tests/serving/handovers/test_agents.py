@@ -135,6 +135,8 @@ def test_advice_ranks_agents_and_says_why_not_the_others(client: Client, monkeyp
     handover = opened(client, "advice", needs=["vulnerable"])
     failed = client("POST", "/v1/routing", {"handover_id": handover})[1]["failed"]
     assert {f["agent_id"]: f["requirement"] for f in failed}["good"] == "training"
+    known = {"waiting": {**asked["waiting"], "knows": "good"}}
+    assert client("POST", "/v1/routing", known)[1]["held_for"] == "good"
     deaf = {"waiting": {**asked["waiting"], "call": False}}
     assert {f["requirement"] for f in client("POST", "/v1/routing", deaf)[1]["failed"]} == {"cannot_phone"}
     assert client("POST", "/v1/routing", {})[1]["field"] == "handover_id"
