@@ -46,13 +46,14 @@ ANY_SCOPE = _for(
 )
 DESK_PAGES = ("", "/now", "/{handover_id}", "/{handover_id}/now")
 DESK_ACTS = ("take", "outcome", "undo", "note", "stop", "transfer", "return", "resolve")
+LEAD_ACTS = ("pause", "{handover_id}/assign", "{handover_id}/take", "requests/{number}")
 PAGES = {
     *("GET /", "GET /docs", "GET /docs/{name}", "GET /openapi.json", "GET /static/{name}"),
     *("GET /sign-in", "POST /sign-in", "GET /sign-in/provider", "GET /sign-in/callback"),
     *("POST /sign-out", "GET /sign-out"),
     *("GET /me", "GET /me/enter", "POST /me/enter", "GET /me/erase"),
     *(f"GET /desk{path}" for path in DESK_PAGES),
-    *("GET /lead", "GET /lead/now", "POST /lead/pause"),
+    *("GET /lead", "GET /lead/now", *(f"POST /lead/{act}" for act in LEAD_ACTS)),
     *(f"POST /desk/{{handover_id}}/{act}" for act in DESK_ACTS),
     *(f"POST /me/{act}" for act in ("leave", "stop", "opinions", "requests", "confirm", "export", "erase")),
 }
@@ -88,7 +89,7 @@ REACH: list[Case] = [
     ("GET", "/v1/call-backs/without-agent", None, _for("lead")),
     *(("GET", f"/desk{path}", None, _for("agent", "lead")) for path in DESK_PAGES),
     *(("GET", path, None, _for("lead")) for path in ("/lead", "/lead/now")),
-    ("POST", "/lead/pause", b"", _for("lead")),
+    *(("POST", f"/lead/{act}", b"", _for("lead")) for act in LEAD_ACTS),
     *(("POST", f"/desk/{{handover_id}}/{act}", b"", _for("agent", "lead")) for act in DESK_ACTS),
     ("GET", "/v1/moments/stream", None, _for("decide", "agent")),
     ("GET", "/v1/live", None, _for("decide", "agent", "lead")),

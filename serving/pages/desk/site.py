@@ -67,7 +67,7 @@ class Desk:
         """Return the language in which a request is answered."""
         return language_of(
             request.query_params.get("lang"),
-            self.people.cookies.read("language", request.scope["headers"]),
+            self.people.cookies.read("desk-language", request.scope["headers"]),
             request.headers.get("accept-language", ""),
             self.brain.snapshot.release,
         )
@@ -80,7 +80,7 @@ class Desk:
         given = {"t": words(lang), "csrf": visitor.csrf, "once": new_token(), **shared, **about}
         answer = page(template, request, status, lang=lang, **given)
         if request.query_params.get("lang") == lang:
-            answer.headers.append("Set-Cookie", self.people.cookies.set("language", lang))
+            answer.headers.append("Set-Cookie", self.people.cookies.set("desk-language", lang))
         return answer
 
     def message(self, request: Request, visitor: Visitor, name: str, status: int) -> Response:

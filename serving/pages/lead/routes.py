@@ -1,35 +1,27 @@
-"""Routes of the lead's view, which is a page and a part of it, and one act: pausing an action."""
+"""Routes of the lead's view: a page, the part of it that changes by itself, and what a lead does by its forms."""
 
-from functools import cache, partial
-from pathlib import Path
-from typing import Annotated, Final
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Query, Request, Response
-from yaml import safe_load
 
-from decisioning.errors import BrainError
-from decisioning.review.approval import Person
-from serving.access.callers import caller_of
+from decisioning.errors import BrainError, NotFound
+from serving.access.callers import Caller, caller_of
 from serving.access.looks import looker_of, note_recorded
 from serving.access.people.requests import People, read_form
-from serving.brain.releases import pausing
 from serving.brain.runtime import Brain
 from serving.customers import looking
-from serving.pages.desk.site import Desk, sent_to
-from serving.pages.desk.words import ago
-from serving.pages.lead.view import MOST, Json, board
+from serving.pages.desk.site import DESK, Desk, sent_to
+from serving.pages.lead.acts import ACTS, Act
+from serving.pages.lead.asked import waiting_requests
+from serving.pages.lead.board import MOST, Json, board
+from serving.pages.lead.contents import LeadWords, words
+from serving.pages.lead.doings import doings, streams_in
 from serving.pages.me.words import Language
-from serving.pages.tables import TextTable
-from serving.people import agents
 
 LEAD: Final = "/lead"
-_FILE: Final = Path(__file__).with_name("words.yaml")
-
-
-@cache
-def words(language: Language) -> dict[str, str]:
-    """Return name -> text in a language."""
-    return {str(name): texts[language] for name, texts in safe_load(_FILE.read_text(encoding="utf-8")).items()}
+Short = Annotated[str, Query(max_length=40)]
 
 
 def lead_routes(app: FastAPI, brain: Brain, people: People) -> None:
@@ -37,82 +29,74 @@ def lead_routes(app: FastAPI, brain: Brain, people: People) -> None:
     desk = Desk(brain, people)
 
     @app.get(LEAD, include_in_schema=False)
-    async def lead(request: Request, done: Annotated[str, Query(max_length=40)] = "") -> Response:
+    async def lead(request: Request, done: Short = "") -> Response:
         return await _shown(desk, request, "lead/lead.html", done)
 
     @app.get(f"{LEAD}/now", include_in_schema=False)
     async def now(request: Request) -> Response:
         return await _shown(desk, request, "lead/now.html")
 
-    @app.post(f"{LEAD}/pause", include_in_schema=False)
-    async def pause(request: Request) -> Response:
-        caller = caller_of(request.scope)
-        who = Person("key", ("nobody",)) if caller is None else Person(caller.kind, (caller.who,))
+    for path, act in ACTS.items():
+        app.add_api_route(f"{LEAD}/{path}", _acting(desk, act), methods=["POST"], include_in_schema=False)
+
+
+def _acting(desk: Desk, act: Act) -> Callable[[Request], Awaitable[Response]]:
+    """Return a route that does what a lead asks for by a form, and sends them back to the page."""
+
+    async def route(request: Request) -> Response:
+        about = next(iter(request.path_params.values()), "")
         try:
-            action = (await read_form(request)).get("action", "")
-            await brain.pools.long.run(partial(pausing.pause, brain.workspace, action, who))
+            fields = await read_form(request)
+            done = await desk.brain.pools.long.run(act, desk.brain, request.scope, about, fields)
+        except NotFound as error:
+            return _refused(desk, request, error, 404)
         except BrainError as error:
-            return desk.refused(request, desk.visitor(request), error)
-        return sent_to(request, f"{LEAD}?done=pause-done")
+            return _refused(desk, request, error)
+        if done == "take-done":
+            return sent_to(request, f"{DESK}/{about}")
+        return sent_to(request, f"{LEAD}?done={done}")
+
+    return route
+
+
+def _refused(desk: Desk, request: Request, error: BrainError, status: int = 409) -> Response:
+    """Return the page that says why something was not done."""
+    t = words(desk.language(request))
+    text = f"{str(error).rstrip('.')}."
+    return desk.page(request, desk.visitor(request), "lead/refused.html", status, t=t, text=text)
 
 
 async def _shown(desk: Desk, request: Request, template: str, done: str = "") -> Response:
     """Return the page, once it is recorded that the lead looks at those whom it names."""
     visitor, lang = desk.visitor(request), desk.language(request)
-    looker = looker_of(request.scope, None)
-    read = partial(board, desk.brain)
+    read = partial(_read, desk.brain, caller_of(request.scope), lang)
     whom = partial(_named, desk.brain)
+    looker = looker_of(request.scope, None)
     shown = await desk.brain.pools.long.run(looking.shown, desk.brain, looker, read, whom)
     note_recorded(request.scope)
-    listed = await desk.brain.pools.long.run(agents.listed, desk.brain, "")
-    t = words(lang)
-    return desk.page(request, visitor, template, t=t, done=t.get(done, ""), **_content(shown, listed, lang))
+    content = LeadWords(desk.brain.snapshot.release, lang).page(shown)
+    said = words(lang).get(done, "") if done.endswith("-done") or done.startswith("request-") else ""
+    return desk.page(request, visitor, template, t=words(lang), done=said, me=_own_id(visitor.caller), **content)
 
 
-def _named(brain: Brain, content: Json) -> list[tuple[str, dict[str, str]]]:
-    """Return whom the page names."""
-    every = [one for kind in ("late", "first", "alone", "due") for one in content[kind]]
-    ids = dict.fromkeys(one["customer_id"] for one in every if one.get("customer_id"))
-    return [(brain.subject_stream(customer_id), {"customer_id": customer_id}) for customer_id in ids]
+def _own_id(caller: Caller | None) -> str:
+    return "" if caller is None else caller.id
 
 
-def _content(shown: Json, listed: Json, lang: Language) -> Json:
-    """Return the content of the page in words."""
-    t = words(lang)
-    needs = [*_needs(shown, lang)]
-    queue = [(one["skill"] or t["any-skill"], str(one["n"]), ago(one["longest_s"], lang)) for one in shown["queue"]]
-    people = [(one["agent_id"], one["state"]) for one in sorted(listed["agents"], key=lambda one: one["agent_id"])]
+def _read(brain: Brain, caller: Caller | None, lang: Language) -> Json:
+    """Return all that the page shows, as plain values."""
     return {
-        "needs": needs[:MOST],
-        "more": max(0, len(needs) - MOST),
-        "queue": TextTable(t["queue"], (t["skill"], t["people"], t["longest"]), queue),
-        "agents": TextTable(t["agents"], (t["agents"], t["state"]), people, words=2),
-        "overrides": [f"{action}: {t['times'].format(n, reason)}" for action, reason, n in shown["overrides"][:MOST]],
-        "corrections": [t["times"].format(n, field) for field, n in shown["corrections"][:MOST]],
-        "looks": [_look(one, lang) for one in shown["looks"][:MOST]],
-        "paused": shown["paused"],
-        "actions": shown["actions"],
+        **board(brain),
+        "doings": doings(brain),
+        "asked": waiting_requests(brain, MOST, caller, lang),
+        "paused": sorted(brain.ledger.paused()),
+        "actions": sorted(brain.snapshot.release.actions),
     }
 
 
-def _needs(shown: Json, lang: Language) -> list[Json]:
-    t, rows = words(lang), list[Json]()
-    for kind, tone in (("late", "harm"), ("first", "harm"), ("alone", "warn")):
-        for one in shown[kind]:
-            since = one["due_at"] if kind == "alone" else t["waits"].format(ago(one.get("waits_s", 0), lang))
-            rows.append({**_row(one, kind, tone), "when": since, "why": one["reason"]})
-    due = shown["due"]
-    rows += [
-        {**_row(one, "due", "warn"), "when": t["by"].format(one["due_at"][:10]), "why": one["about"]} for one in due
-    ]
-    return rows
-
-
-def _row(one: Json, kind: str, tone: str) -> Json:
-    who = one.get("customer_id") or one.get("visitor_id") or ""
-    return {"kind": kind, "tone": tone, "who": who, **{n: one.get(n) for n in ("handover_id", "reference")}}
-
-
-def _look(one: Json, lang: Language) -> str:
-    case = f" {one['case']}" if one["case"] else ""
-    return f"{one['who']}: {one['purpose']}{case}, {ago(one['at'], lang)}"
+def _named(brain: Brain, shown: Json) -> list[tuple[str, dict[str, str]]]:
+    """Return whom the page names, or shows a note about."""
+    each: list[Any] = [*shown["needs"], *shown["held"][:MOST], *shown["asked"]["requests"]]
+    ids = dict.fromkeys(one["customer_id"] for one in each if one.get("customer_id"))
+    known = {brain.subject_stream(customer_id): {"customer_id": customer_id} for customer_id in ids}
+    return [*known.items(), *((s, {}) for s in dict.fromkeys(streams_in(shown["doings"])) if s not in known)]

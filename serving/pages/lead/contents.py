@@ -1,0 +1,157 @@
+"""What the lead's view shows, in words."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from yaml import safe_load
+
+from decisioning.catalogue.release import Release
+from serving.pages.desk.words import ago
+from serving.pages.figures import spaced
+from serving.pages.lead.board import MOST, Json
+from serving.pages.me.words import Language
+from serving.pages.tables import TextTable
+
+_FILE: Final = Path(__file__).with_name("words.yaml")
+_TONES: Final = {"alone": "warn", "ticket": "warn"}
+"""The tone of what needs somebody, where nobody is harmed by waiting yet; else red."""
+
+_DATED: Final = frozenset(("offered", "call_back", "ticket"))
+"""States in which something is promised by a time."""
+
+
+@cache
+def words(language: Language) -> dict[str, str]:
+    """Return name -> text in a language."""
+    return {str(name): texts[language] for name, texts in safe_load(_FILE.read_text(encoding="utf-8")).items()}
+
+
+class LeadWords:
+    """Puts into words what a lead sees, in their language."""
+
+    def __init__(self, release: Release, lang: Language) -> None:
+        self._lang, self._t = lang, words(lang)
+        self._zone = ZoneInfo(release.catalogue.settings.time_zone or "UTC")
+
+    def page(self, shown: Json) -> Json:
+        """Return what the templates show of `shown`, the plain values."""
+        recorded, asked = shown["doings"], shown["asked"]
+        return {
+            "at": self.clock(datetime.now(UTC)),
+            "needs": [self._need(one) for one in shown["needs"]],
+            "more": shown["more"],
+            "queue": self._queue(shown["queue"]),
+            "agents": [(self._t[f"state-{state}"], names) for state, names in shown["agents"].items()],
+            "held": self._cut([self._held(one) for one in shown["held"]]),
+            "annoys": self._cut([self._annoyance(one) for one in recorded["annoys"]]),
+            "overrides": self._cut([self._override(one) for one in recorded["overrides"]]),
+            "corrections": self._cut([self._times(n, spaced(field)) for field, n in recorded["corrections"]]),
+            "looks": self._cut([self._look(one) for one in recorded["looks"]]),
+            "escalations": self._cut([self._escalation(*one) for one in recorded["escalations"]]),
+            "whole": recorded["whole"],
+            "requests": [self._request(one) for one in asked["requests"]],
+            "requests_more": asked["more"],
+            "paused": shown["paused"],
+            "resume": self._t["resume"].format(next(iter(shown["paused"]), "")),
+            "actions": [name for name in shown["actions"] if name not in shown["paused"]],
+        }
+
+    def clock(self, at: datetime) -> str:
+        """Return the time of day, where the company is."""
+        return f"{at.astimezone(self._zone):%H:%M}"
+
+    def day(self, at: str) -> str:
+        """Return a day as it is said."""
+        moment = datetime.fromisoformat(at).astimezone(self._zone)
+        return f"{moment.day} {self._t['months'].split()[moment.month - 1]}"
+
+    @staticmethod
+    def _cut(rows: Sequence[Any]) -> Json:
+        return {"rows": rows[:MOST], "more": max(0, len(rows) - MOST)}
+
+    def _need(self, one: Json) -> Json:
+        wait = self._t["waits"].format(ago(one["waits_s"], self._lang))
+        due = self._due(one) if one["due_at"] and one["state"] in _DATED else ""
+        parts = (wait, due, one.get("skill") or "", one["channel"], one["reason"])
+        return {
+            **self._who(one),
+            "kind": self._t[one["kind"]],
+            "tone": _TONES.get(one["kind"], "harm"),
+            "upset": bool(one.get("upset")) and one["kind"] != "upset",
+            "is_call": one["kind"] == "alone",
+            "about": " · ".join(part for part in parts if part),
+            "agent": one["agent_id"],
+            "helpers": one["helpers"],
+            "best": one["best"],
+        }
+
+    def _due(self, one: Json) -> str:
+        is_past = datetime.fromisoformat(one["due_at"]) <= datetime.now(UTC)
+        return self._t["due-at" if is_past else "due-by"].format(self._moment(one["due_at"]))
+
+    def _moment(self, at: str) -> str:
+        moment = datetime.fromisoformat(at)
+        today = datetime.now(UTC).astimezone(self._zone).date() == moment.astimezone(self._zone).date()
+        return self.clock(moment) if today else f"{self.day(at)}, {self.clock(moment)}"
+
+    @staticmethod
+    def _who(one: Json) -> Json:
+        who = one.get("customer_id") or one.get("visitor_id") or ""
+        return {"who": who, "handover_id": one["handover_id"], "reference": one["reference"]}
+
+    def _queue(self, rows: Sequence[Json]) -> Json:
+        t, cells = self._t, []
+        for one in rows:
+            late = t["late-n"].format(one["late"]) if one["late"] else t["late-none"]
+            waits, promise = ago(one["longest_s"], self._lang), ago(one["promise_s"], self._lang)
+            cells.append((one["skill"] or t["any-skill"], str(one["n"]), waits, promise, late))
+        columns = (t["skill"], t["people"], t["longest"], t["promise"], t["late-column"])
+        return {"table": TextTable(t["queue-caption"], columns, cells[:MOST]), "more": max(0, len(cells) - MOST)}
+
+    def _held(self, one: Json) -> Json:
+        state = self._t[f"held-{one['state']}"].format(one["agent_id"])
+        return {**self._who(one), "about": f"{state} · {one['channel']}"}
+
+    def _annoyance(self, one: Json) -> Json:
+        said = self._t[one["kind"] if one["now"] != 1 else f"{one['kind']}-one"]
+        before = self._t["week-before"].format(one["before"])
+        return {"rises": one["now"] > one["before"], "text": f"{said.format(one['now'], one['about'])} {before}"}
+
+    def _override(self, one: Json) -> Json:
+        text = f"{one['action']}: {self._times(one['n'], spaced(one['reason']))}"
+        return {"text": text, "notes": one["notes"]}
+
+    def _times(self, n: int, what: str) -> str:
+        return self._t["times" if n != 1 else "times-one"].format(n, what)
+
+    def _look(self, one: Json) -> str:
+        case = f" {one['case']}" if one["case"] else ""
+        purpose = self._t.get(f"purpose-{one['purpose']}", one["purpose"])
+        return f"{one['who']}: {purpose}{case}, {self._t['ago'].format(ago(one['at'], self._lang))}"
+
+    def _escalation(self, reason: str, kind: str, n: int) -> str:
+        return self._times(n, f"{reason} ({spaced(kind)})" if kind else reason)
+
+    def _request(self, one: Json) -> Json:
+        decision = one["decision"]
+        shown_decision = None
+        if decision is not None:
+            shown_decision = {"day": self._t["decided"].format(self.day(decision["at"])), "offers": decision["offers"]}
+        late = datetime.fromisoformat(one["due_at"]) <= datetime.now(UTC)
+        return {
+            "number": one["number"],
+            "who": one["customer_id"],
+            "about": self._t[f"about-{one['about']}"],
+            "due": self._t["by"].format(self.day(one["due_at"])),
+            "late": late,
+            "text": one["text"] or "",
+            "in_review": one["state"] == "in_review",
+            "reviewer": one["reviewer"] or "",
+            "contest": one["about"] == "contest",
+            "decision": shown_decision,
+            "part": one["part"],
+        }

@@ -1,0 +1,76 @@
+"""How a lead gives a conversation to somebody, whoever has it: offered to an agent, or taken over."""
+
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal
+
+from decisioning.errors import Conflict, Unavailable, WrongState
+from decisioning.facts.handovers import after
+from decisioning.facts.standing_rules import NO_PAST
+from decisioning.routing.opening import step_body
+from decisioning.routing.ranking import Staff, rank
+from decisioning.routing.staffing import waiting_of
+from decisioning.times import microseconds
+from features.ledger import Entry, now_us
+from serving.brain.runtime import ATTEMPTS, Brain
+from serving.contract import HandoverStepIn
+from serving.people.handovers import Json, about_now, append_step, as_json, assignments, row_of, show
+
+Given = Literal["offered", "accepted"]
+_WITH_AGENT: Final = frozenset(("offered", "accepted"))
+
+
+def who_may_help(brain: Brain, row: Any, staff: Staff) -> list[str]:
+    """Return the agents who may help one who waits, who fits best first."""
+    voice = brain.snapshot.release.catalogue.routing.voice
+    waiting = waiting_of(row.id, row.waits_us, about_now(brain.ledger, row), voice)
+    return [one.agent for one in rank(waiting, staff).ranked]
+
+
+def give(brain: Brain, handover_id: str, agent: str, state: Given, by: str) -> Json:
+    """Offer a conversation to an agent, or let them have it, and return it; the same again changes nothing.
+
+    Whoever has it now loses it in the same transaction, so nobody else comes between.
+
+    :param by: who gives it
+    :raises WrongState: it has ended, or the agent may not take it
+    """
+    for _ in range(ATTEMPTS):
+        row = row_of(brain, handover_id)
+        if (row.state, row.agent) == (state, agent):
+            return as_json(row)
+        with suppress(Conflict):
+            _append(brain, row, agent, state, by)
+            brain.news.ring()
+            brain.routed.ring()
+            return show(brain, handover_id)
+    raise Unavailable("other requests for this handover kept coming first; try again")
+
+
+def _append(brain: Brain, row: Any, agent: str, state: Given, by: str) -> None:
+    due_at = None
+    if state == "offered":
+        offer_s = brain.snapshot.release.catalogue.routing.offer_s
+        due_at = datetime.fromtimestamp(now_us() / 1e6, UTC) + timedelta(seconds=offer_s)
+    if row.state in _WITH_AGENT:
+        _append_both(brain, row, HandoverStepIn(state=state, agent_id=agent, due_at=due_at), by)
+    else:
+        append_step(brain, row, HandoverStepIn(state=state, agent_id=agent, due_at=due_at), by)
+
+
+def _append_both(brain: Brain, row: Any, step: HandoverStepIn, by: str) -> None:
+    """Append that somebody gives a conversation back and that another gets it, as one."""
+    (standing,) = brain.ledger.read(row.stream, rules=NO_PAST)
+    handover = next((h for h in standing.handovers if h.id == row.id), None)
+    if handover is None:
+        raise WrongState("state", f"the handover is {row.state}: it cannot become {step.state}")
+    about = about_now(brain.ledger, row)
+    due_us = about.get("due_us") if step.due_at is None else microseconds(step.due_at)
+    back = step_body(handover, "opened", by, reason="given on by the lead", due_us=about.get("due_us"))
+    (waiting,) = (h for h in after(standing.handovers, back) if h.id == row.id)
+    given = step_body(waiting, step.state, by, step.agent_id, due_us=due_us)
+    entries = [
+        Entry(row.stream, "handover", body, None, standing.version, f"handover:{row.id}#{body['step']}")
+        for body in (back, given)
+    ]
+    brain.ledger.append([*entries, *assignments(brain, handover, about, step.state, step.agent_id)])

@@ -1,0 +1,103 @@
+"""The lead's view in a real browser: who waits, whom to offer it to, what customers asked, and what is paused."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.pages.browser import SCHEMES, focus_order, overflow, violations
+from tests.pages.lead_site import LeadSite, lead_site
+
+HOSTILE = "<img src=x onerror=\"document.title='ran'\"> \u202e" + "x" * 150
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LeadSite]:
+    with lead_site(tmp_path_factory.mktemp("lead")) as site:
+        yield site
+
+
+@pytest.mark.promise("lead.view")
+def test_a_lead_offers_a_conversation_takes_one_over_answers_a_request_and_pauses(
+    browser: Browser, site: LeadSite
+) -> None:
+    upset, held = site.waits("c-upset", upset=True, reason=HOSTILE), site.waits("c-held")
+    site.stepped(held, "accepted", agent_id="bo")
+    number = site.contests("c-asks", site.known("c-asks")[0], HOSTILE)
+    with site.signed_in(browser) as page:
+        first = page.locator(".lead-needs li").first
+        expect(first).to_contain_text("upset")
+        expect(first).to_contain_text("<img src=x")
+        assert (violations(page), overflow(page), page.title()) == ([], [], "The team now - Central brain")
+        first.get_by_label("Agent for c-upset").select_option("ana")
+        first.get_by_role("button", name=named("Offer", "c-upset")).click()
+        expect(page.get_by_role("status")).to_have_text("The conversation is offered to the agent whom you chose.")
+        assert (site.shown(upset)["state"], site.shown(upset)["agent_id"]) == ("offered", "ana")
+        page.locator("#action").select_option("tv-bundle")
+        page.get_by_role("button", name="Pause").click()
+        expect(page.get_by_text("Paused now: tv-bundle")).to_be_visible()
+        expect(page.get_by_text("brain pause tv-bundle --resume")).to_be_visible()
+        page.get_by_role("button", name=named("I look at it", number)).click()
+        expect(page.get_by_text("you look at it", exact=False).last).to_be_visible()
+        page.get_by_label("Your answer; the customer reads it").fill("You are right.")
+        page.get_by_label("The decision was changed").check()
+        page.get_by_role("button", name="Send the answer").click()
+        expect(page.get_by_text("No question of a customer waits for an answer.")).to_be_visible()
+        (told,) = site.asked("GET", "/v1/requests?state=answered")["requests"]
+        assert (told["number"], told["answer"], told["changed"]) == (number, "You are right.", True)
+        page.get_by_role("button", name=named("Take over", "c-held")).click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("c-held")
+        assert site.shown(held)["agent_id"] == told_who(site)
+
+
+def named(verb: str, whom: str) -> re.Pattern[str]:
+    """Return the name of a button; the browser puts a space before what only those hear who do not see the page."""
+    return re.compile(f"^{verb} ?: {re.escape(whom)}$")
+
+
+def told_who(site: LeadSite) -> str:
+    (told,) = site.asked("GET", "/v1/requests?state=answered")["requests"]
+    return f"person:{told['reviewer']}"
+
+
+@pytest.mark.promise("lead.view")
+@pytest.mark.long
+@pytest.mark.parametrize("lang", ["en", "nl"])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_every_state_is_accessible_and_fits_320_px(browser: Browser, site: LeadSite, lang: str, scheme: str) -> None:
+    name = f"{lang}-{scheme}"
+    site.waits(f"c-{'e' * 40}-{name}", reason=HOSTILE, upset=True)
+    site.contests(f"c-{name}", site.known(f"c-{name}")[0], HOSTILE)
+    with site.signed_in(browser, viewport={"width": 320, "height": 768}, color_scheme=scheme) as page:
+        page.goto(f"{site.address}/lead?lang={lang}")
+        page.evaluate("document.querySelectorAll('details').forEach(e => e.open = true)")
+        assert (violations(page), overflow(page)) == ([], [])
+        assert page.locator("html").get_attribute("lang") == lang
+        assert page.locator("h2").first.inner_text().startswith({"en": "Needs", "nl": "Heeft"}[lang])
+        page.goto(f"{site.address}/lead")
+        assert page.locator("html").get_attribute("lang") == lang, "the language is kept"
+
+
+@pytest.mark.long
+def test_everything_on_the_page_is_reached_by_keyboard(browser: Browser, site: LeadSite) -> None:
+    site.waits("c-keys", upset=True)
+    with site.signed_in(browser) as page:
+        reached = focus_order(page)
+        assert any(one.startswith("button Offer") and one.endswith("c-keys") for one in reached)
+        assert "button Pause" in reached
+
+
+@pytest.mark.promise("lead.view")
+def test_who_had_a_part_in_a_decision_does_not_answer_its_contest(browser: Browser, site: LeadSite) -> None:
+    decision, action = site.known("c-part")
+    number = site.contests("c-part", decision)
+    with site.signed_in(browser) as page:
+        card = page.locator(f"#request-{number}")
+        expect(card.get_by_role("button", name=named("I look at it", number))).to_be_visible()
+        site.overrides(page, decision, action, HOSTILE)
+        page.reload()
+        expect(card).to_contain_text("You had a part in this decision.")
+        expect(card.get_by_role("button")).to_have_count(0)
+        expect(page.get_by_text(f"{action}: once: not suitable")).to_be_visible()
+        assert page.title() == "The team now - Central brain", "no script of a note ran"
