@@ -15,7 +15,7 @@ from features.sqlite_errors import REPAIR
 PROFILE, SCORES, SIGNALS = "profile", "scores", "signals"
 VIEWS: Mapping[str, Source] = {PROFILE: "profile", SCORES: "model"}
 """Feature view -> the source whose features it holds."""
-_NOT_STORED: Final = ("because", "purpose")
+_NOT_STORED: Final = ("because", "purpose", "routing")
 
 SIGNALS_VERSION, SIGNALS_STATE = "_signals_version", "_signals_state"
 """The two columns of the third view, of the state of a subject's signals, which has no history but the ledger's."""

@@ -1,6 +1,7 @@
 """The schema of features: dtype, unit, source and tags of each. Only declared features can be facts."""
 
 from collections.abc import Collection, Mapping
+from functools import cached_property
 from typing import Literal
 
 from pydantic import Field
@@ -29,7 +30,7 @@ __all__ = [
 Facts = Mapping[str, Value | None]
 
 Dtype = Literal["float", "int", "bool", "string", "enum", "timestamp"]
-Source = Literal["profile", "signal", "context", "model"]
+Source = Literal["profile", "signal", "context", "model", "routing"]
 
 SpecialCategory = Literal[
     "ethnic-origin",
@@ -52,6 +53,18 @@ NEVER_LEARNED: frozenset[Tag] = frozenset(NEVER_SELLS) | {"proxy", "identifier"}
 NEVER_CHANGED: frozenset[Tag] = NEVER_LEARNED | {"protected"}
 
 
+class RoutingMeasure(Strict):
+    """What is measured of the queue and the agents, of one skill or all, and of one channel or all.
+
+    `wait_s`: for how long the one has waited who waits longest, 0 if nobody waits, unknown while no agent is there.
+    `free_agents`: how many have room for one more. `waiting`: how many wait.
+    """
+
+    measure: Literal["wait_s", "free_agents", "waiting"]
+    skill: Id | None = None
+    channel: Id | None = None
+
+
 class Feature(Strict):
     """One declared feature.
 
@@ -61,7 +74,7 @@ class Feature(Strict):
     categories that the feature reveals; whatever may not read those may not read it. `changeable`: the customer could
     change it, so a counterfactual may; for a number, the values that the customer can choose from. `because`: how it is
     told as a reason, and where. `purpose`: what it is collected for, beside the purposes of the signals it is computed
-    from; where one of these is not permitted, it is not read.
+    from; where one of these is not permitted, it is not read. `routing`: what a feature of source `routing` measures.
     """
 
     name: FeatureName
@@ -70,6 +83,7 @@ class Feature(Strict):
     unit: str | None = None
     source: Source = "profile"
     signal: SignalFeature | None = None
+    routing: RoutingMeasure | None = None
     values: tuple[str, ...] = ()
     min: float | None = None
     max: float | None = None
@@ -105,6 +119,7 @@ class Feature(Strict):
         """Whether a model may read it."""
         return (
             self.model_input
+            and self.source != "routing"
             and not self.after_outcome
             and self.dtype in ("float", "int", "bool", "enum")
             and not self.proxy_for
@@ -163,6 +178,11 @@ class FeatureSchema:
     def of_source(self, *sources: Source) -> tuple[Feature, ...]:
         """Return the declared (not built-in) features of these sources, sorted by name."""
         return tuple(f for f in self.features.values() if f.source in sources and f not in BUILT_IN)
+
+    @cached_property
+    def of_routing(self) -> tuple[Feature, ...]:
+        """The features that are measured of the queue and the agents, sorted by name."""
+        return self.of_source("routing")
 
     @property
     def learnable(self) -> tuple[Feature, ...]:

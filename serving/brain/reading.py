@@ -1,6 +1,6 @@
 """What is known of customers when they are decided for: standings, profiles and signals, of one or of many at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -10,6 +10,7 @@ from decisioning.errors import Unavailable
 from decisioning.facts.forms import Known
 from decisioning.facts.schema import Value
 from decisioning.facts.standing import Standing
+from features.handovers.measured import Measured
 from features.ledger import Ledger
 from features.ledger.links import visitors_now, with_identities
 from features.profile.online import Stored
@@ -33,8 +34,8 @@ class Subjects:
 class CustomerReader:
     """Reads what is known now, in as few round trips for many customers as for one."""
 
-    def __init__(self, ledger: Ledger, store: Store) -> None:
-        self._ledger, self._store = ledger, store
+    def __init__(self, ledger: Ledger, store: Store, measured: Callable[[], Measured]) -> None:
+        self._ledger, self._store, self._measured = ledger, store, measured
 
     def read(
         self, every: Sequence[Subjects], snapshot: Snapshot, at_us: int, *, keep: bool = False, whole: bool = False
@@ -53,7 +54,9 @@ class CustomerReader:
         profiles: dict[str, Stored] = {}
         with suppress(Unavailable):
             profiles = dict(zip(usable, snapshot.profiles.read(usable, now_us=at_us), strict=True)) if usable else {}
-        read = _Read(self._store, snapshot, at_us, keep, standings, versions, profiles)
+        routed = snapshot.release.schema.of_routing
+        of_queue = self._measured().facts(routed, at_us) if routed else {}
+        read = _Read(self._store, snapshot, at_us, keep, standings, versions, profiles, of_queue=of_queue)
         return [read.known(of) for of in every]
 
     def _standings(
@@ -85,7 +88,10 @@ def _joined(person: Standing) -> list[str]:
 
 @dataclass(frozen=True)
 class _Read:
-    """What was read of many subjects, by stream; a person whose profile is missing could not be read."""
+    """What was read of many subjects, by stream; a person whose profile is missing could not be read.
+
+    `of_queue`: what was measured of the queue and the agents, the same for everybody.
+    """
 
     store: Store
     snapshot: Snapshot
@@ -94,6 +100,7 @@ class _Read:
     standings: Mapping[str, Standing]
     versions: Mapping[str, int]
     profiles: Mapping[str, Stored]
+    of_queue: Mapping[str, Value]
 
     def known(self, of: Subjects) -> Known:
         """Return what is known of one request's subjects."""
@@ -106,6 +113,7 @@ class _Read:
             facts = self._requests(signalled)
         elif not person.erased:
             facts, degraded = self._facts(person.stream, signalled)
+        facts = {**facts, **self.of_queue}
         known = Known({**facts, **of.given}, person, others[0] if others else None, degraded, signalled)
         return self._protected(known, of.given) if _joined(person) else known
 

@@ -20,6 +20,7 @@ from decisioning.review.hints import hints
 from decisioning.times import IMPLAUSIBLE, microseconds, parse_decision_time
 from features.deadlines import answering_within, check_time
 from features.handovers import calls
+from features.handovers.measured import NOTHING_MEASURED
 from features.ledger import Duplicate, Entry, PackedBody, now_us
 from features.messages.intents.fitting import intent_model
 from features.profile.online import Profiles
@@ -70,7 +71,8 @@ class Brain:
     def _open(self, workspace: Workspace) -> None:
         self._store = open_store(workspace)
         self._copies = StateCopier(self._store)
-        self.customers = CustomerReader(self.ledger, self._store)
+        self.measured = NOTHING_MEASURED
+        self.customers = CustomerReader(self.ledger, self._store, lambda: self.measured)
         self._registry = Registry(workspace.data)
         self.releases = CompiledReleases(workspace, self.ledger)
         self.release = self.releases.stored
@@ -355,7 +357,7 @@ class Brain:
         """Return whom a request concerns, with the facts that it gives; raises RequestError as `checked` does."""
         schema = snapshot.release.schema
         context = checked(ask.context, schema, ("context",), "context")
-        replaced = checked(overrides, schema, ("profile", "signal", "model", "context"), "overrides")
+        replaced = checked(overrides, schema, ("profile", "signal", "model", "context", "routing"), "overrides")
         return Subjects(self.streams(ask), {**context, **replaced}, visitor=ask.visitor_id is not None)
 
     def streams(self, ask: Ask) -> tuple[str, ...]:

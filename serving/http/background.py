@@ -19,7 +19,7 @@ from serving.brain.runtime import Brain
 from serving.customers import erasing
 from serving.events import words
 from serving.events.moments import POLL_S, Watcher
-from serving.people import agents, lapsing, queue
+from serving.people import agents, lapsing, measuring, queue
 from serving.pools import STATEMENT_S
 from training.model.background import yielding
 
@@ -110,6 +110,7 @@ class Background:
             ("deliveries", clean_s, watcher.purge),
             ("words", TEND_WORDS_S, partial(words.tend, brain)),
             ("erasures", TEND_S, partial(erasing.tend, brain)),
+            ("measures", measuring.POLL_S, partial(measuring.measure, brain)),
             ("lapsed handovers", lapsing.POLL_S, partial(lapsing.tend, brain)),
             ("security events", EVENTS_S, self._events.write),
             *([("uses of keys", NOTE_S, self._access.note)] if self._access else []),

@@ -49,6 +49,7 @@ def signal_problems(draft: Draft) -> Iterator[Mistake]:
     types = {item.spec.id: item.spec for item in draft.signals}
     for feature in draft.features:
         yield from _definition_present(feature)
+        yield from _measure_present(feature)
         if feature.spec.signal is not None and feature.spec.source == "signal":
             yield from _definition(feature, feature.spec.signal, types, draft)
 
@@ -111,6 +112,22 @@ def _definition_present(item: Item[Feature]) -> Iterator[Mistake]:
     if feature.source != "signal" and feature.signal is not None:
         message = f"it is of source `{feature.source}`, and not computed from signals"
         yield item.problem(("signal",), message, "write `source: signal`, or remove `signal`")
+
+
+def _measure_present(item: Item[Feature]) -> Iterator[Mistake]:
+    """A feature of source `routing` says what it measures and how old that may be, and no other feature does."""
+    feature = item.spec
+    if feature.source != "routing":
+        if feature.routing is not None:
+            message = f"it is of source `{feature.source}`, and not measured of the queue"
+            yield item.problem(("routing",), message, "write `source: routing`, or remove `routing`")
+        return
+    if feature.routing is None:
+        yield item.problem(("source",), "nothing says what it measures", "add `routing: {measure: wait_s}`")
+    if feature.max_age_s is None:
+        yield item.problem((), "nothing says how old it may be", "add `max_age_s: 60`")
+    if feature.dtype not in ("int", "float"):
+        yield item.problem(("dtype",), "what is measured is a number", "write `dtype: int` or `dtype: float`")
 
 
 def _definition(item: Item[Feature], spec: SignalFeature, types: Types, draft: Draft) -> Iterator[Mistake]:

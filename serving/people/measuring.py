@@ -1,0 +1,82 @@
+"""How many wait for a person, for how long, and how many agents are free: measured for facts of source `routing`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import select
+
+from decisioning.facts.handovers import WAITS
+from decisioning.facts.schema import Feature, RoutingMeasure, Value
+from decisioning.routing.ranking import Staff
+from decisioning.routing.staffing import ANY
+from features.handovers.measured import Measured
+from features.ledger.tables import HANDOVERS
+from serving.brain.runtime import Brain
+from serving.people.handovers import about_now
+from serving.people.routing import staff_of
+
+POLL_S: Final = 3.0
+"""How often a replica measures, if its release declares features of source `routing`."""
+_MOST: Final = 10_000
+_WAITING: Final = select(HANDOVERS).where(HANDOVERS.c.state.in_(sorted(WAITS))).limit(_MOST)
+
+
+@dataclass(frozen=True, slots=True)
+class _Queued:
+    skill: str
+    channel: str
+    since_us: int
+
+
+def measure(brain: Brain) -> None:
+    """Measure what the release's features of source `routing` ask for.
+
+    With `mode: advise` the queue is another system's, so how many wait and for how long is unknown. Which agents are
+    free follows from what that system tells of them.
+    """
+    release = brain.snapshot.release
+    if not (features := release.schema.of_routing):
+        return
+    now, own = brain.ledger.clock(), release.catalogue.routing.mode == "own"
+    queue = [_queued(brain, row) for row in brain.ledger.select(_WAITING)] if own else []
+    known = features if own else [f for f in features if f.routing and f.routing.measure == "free_agents"]
+    brain.measured = measured(known, queue, staff_of(brain, now, own=own))
+
+
+def _queued(brain: Brain, row: Any) -> _Queued:
+    about = about_now(brain.ledger, row)
+    return _Queued(about.get("skill") or ANY, about["channel"], row.waits_us)
+
+
+def measured(features: Sequence[Feature], queue: Sequence[_Queued], staff: Staff) -> Measured:
+    """Return the value of each feature; none of a wait that nobody on shift could end."""
+    values: dict[str, Value] = {}
+    for feature in features:
+        value = None if feature.routing is None else _value(feature.routing, queue, staff)
+        if value is not None:
+            values[feature.name] = float(value) if feature.dtype == "float" else int(value)
+    return Measured(values, staff.now_us)
+
+
+def _value(asked: RoutingMeasure, queue: Sequence[_Queued], staff: Staff) -> float | None:
+    of_skill = [one for one in queue if asked.skill in (None, one.skill)]
+    own = [one for one in of_skill if asked.channel in (None, one.channel)]
+    if asked.measure == "waiting":
+        return len(own)
+    able = [n for n, presence in enumerate(staff.presences) if _may_help(asked, presence.agent, staff.on_shift[n])]
+    if asked.measure == "free_agents":
+        return sum(_has_room(asked, staff.presences[n]) for n in able)
+    if not any(staff.presences[n].available for n in able):
+        return None
+    return max(((staff.now_us - one.since_us) / 1e6 for one in own), default=0.0)
+
+
+def _may_help(asked: RoutingMeasure, agent: Any, on_shift: Any) -> bool:
+    channels = [asked.channel] if asked.channel else list(agent.capacity)
+    return bool(on_shift) and (asked.skill or ANY) in agent.proficiency and any(map(agent.capacity.get, channels))
+
+
+def _has_room(asked: RoutingMeasure, presence: Any) -> bool:
+    channels = [asked.channel] if asked.channel else list(presence.agent.capacity)
+    return any(presence.room(channel) > 0 for channel in channels)
