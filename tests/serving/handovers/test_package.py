@@ -190,4 +190,5 @@ def test_looks_at_packages_are_recorded_exported_erased_and_verified(client: Cli
     assert not list(client.brain.ledger.verify())
     assert client("DELETE", "/v1/customers/c-7")[0] == 200
     assert client("GET", f"/v1/handovers/{handover}/package")[0] == 404
+    assert client("GET", "/v1/looks?customer_id=c-7")[1]["looks"] == []
     assert not list(client.brain.ledger.verify())

@@ -5,11 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from features.conversations.words import overdue, said_in, tend
 from features.ledger import now_us
+from features.ledger.tables import CONVERSATION_WORDS
 from serving.brain.runtime import Brain
 from serving.commands.offline import export_customer
+from serving.commands.repairing import repair
+from serving.commands.verifying import add_ledger_flaws
 from serving.customers.erasing import clean
 from tests.serving.workspaces import Client, Json, consent, signal, small_workspace, welcome
 
@@ -143,3 +147,23 @@ def test_an_erasure_takes_the_words_with_it_and_no_exported_file_has_them(client
     clean(client.brain)
     assert words(client, "c-6", "w-7") == []
     assert files_with(client.brain.workspace.root, mark) == []
+
+
+def test_verify_tells_words_that_are_held_too_long_and_repair_deletes_them(tmp_path: Path) -> None:
+    workspace = small_workspace(tmp_path / "shop", CALLS)
+    brain = Brain(workspace)
+    client = Client(brain)
+    handover = opened(client, "c-1", "w-1")
+    say(client, "customer:c-1", "w-1", "qqzzx-forgotten")
+    resolve(client, handover)
+    tend(brain.ledger, 24)
+    ended = update(CONVERSATION_WORDS).values(until_us=1)
+    brain.ledger.transact(lambda connection: connection.execute(ended).rowcount).result()
+    brain.close()
+    flaws: list[str] = []
+    add_ledger_flaws(workspace, flaws)
+    assert flaws == ["words: some are held although their time is over; `brain repair` deletes them"]
+    assert repair(workspace)["repaired"] == ["words: those of conversations that ended long ago are deleted"]
+    flaws.clear()
+    add_ledger_flaws(workspace, flaws)
+    assert (flaws, files_with(workspace.root, "qqzzx-forgotten")) == ([], [])
