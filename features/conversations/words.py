@@ -12,9 +12,11 @@ from pydantic_core import from_json
 from sqlalchemy import BindParameter, Connection, bindparam, delete, select, update
 
 from decisioning.facts.handovers import ENDED
+from decisioning.facts.standing_rules import NO_PAST
 from decisioning.times import HOUR_US, TOLERANCE_US
 from features.handovers.calls import conversation_key
 from features.ledger import Ledger, driver
+from features.ledger.links import with_identities
 from features.ledger.tables import CONVERSATION_WORDS, HANDOVERS
 from features.remains import ROWS
 
@@ -41,8 +43,10 @@ _SAID: Final = (
     .order_by(_WORDS.seq.desc())
     .limit(MAX_SHOWN)
 )
-_UNENDED: Final = select(_WORDS.conversation).where(_WORDS.until_us.is_(None)).distinct()
-_LAST: Final = select(HANDOVERS).where(HANDOVERS.c.conversation == bindparam("conversation"))
+_UNENDED: Final = select(_WORDS.stream, _WORDS.conversation).where(_WORDS.until_us.is_(None)).distinct()
+_LAST: Final = select(HANDOVERS).where(
+    HANDOVERS.c.conversation == bindparam("conversation"), HANDOVERS.c.stream.in_(_AMONG)
+)
 _DUE: Final = select(_WORDS.seq).where(_WORDS.until_us <= bindparam("now_us")).limit(ROWS)
 
 
@@ -96,8 +100,8 @@ def tend(ledger: Ledger, hours: float) -> int:
     The file is cleaned of what deleting leaves. Any process may do this at any time: the end is read from the records,
     so it does not depend on when this runs.
     """
-    for conversation, until_us in _ends(ledger, hours).items():
-        ledger.transact(partial(_end, conversation=conversation, until_us=until_us)).result()
+    for (stream, conversation), until_us in _ends(ledger, hours).items():
+        ledger.transact(partial(_end, stream=stream, conversation=conversation, until_us=until_us)).result()
     deleted, now_us = 0, ledger.clock()
     while some := _delete_some(ledger, now_us):
         deleted += some
@@ -109,29 +113,34 @@ def tend(ledger: Ledger, hours: float) -> int:
 def overdue(ledger: Ledger, hours: float) -> list[str]:
     """Return a line if words are held longer than they may be, as when nothing has run for long."""
     now_us = ledger.clock() - TOLERANCE_US - round(TEND_S * 2_000_000)
-    ended = [name for name, until_us in _ends(ledger, hours).items() if until_us <= now_us]
-    late = bool(ended) or bool(ledger.select(_DUE, {"now_us": now_us}))
+    late = any(until_us <= now_us for until_us in _ends(ledger, hours).values()) or bool(
+        ledger.select(_DUE, {"now_us": now_us})
+    )
     return ["words: some are held although their time is over; `brain repair` deletes them"] if late else []
 
 
-def _ends(ledger: Ledger, hours: float) -> dict[str, int]:
-    """Return until when words are held, by conversation, of those that ended and have no such time yet."""
-    ended = {row.conversation: _ended_us(ledger, row.conversation) for row in ledger.select(_UNENDED)}
+def _ends(ledger: Ledger, hours: float) -> dict[tuple[str, str], int]:
+    """Return until when words are held, by stream and conversation, of those that ended and have no such time yet."""
+    rows = ledger.select(_UNENDED)
+    ended = {(row.stream, row.conversation): _ended_us(ledger, row.stream, row.conversation) for row in rows}
     return {name: at_us + round(hours * HOUR_US) for name, at_us in ended.items() if at_us is not None}
 
 
-def _ended_us(ledger: Ledger, conversation: str) -> int | None:
-    """Return when the last handover of a conversation ended; None while one is open."""
-    rows = ledger.select(_LAST, {"conversation": conversation})
+def _ended_us(ledger: Ledger, stream: str, conversation: str) -> int | None:
+    """Return when the last handover of a person's conversation ended; None while one is open."""
+    read = partial(ledger.read, rules=NO_PAST)
+    (person,) = with_identities(read(stream), read)
+    streams = [one.stream for one in (person, *person.visitors, *person.elsewhere)]
+    rows = ledger.select(_LAST, {"streams": streams, "conversation": conversation})
     if any(row.state not in ENDED for row in rows):
         return None
     records = [ledger.lookup(f"handover:{row.id}#{row.step}") for row in rows]
     return max((record.at_us for record in records if record is not None), default=ledger.clock())
 
 
-def _end(connection: Connection, conversation: str, until_us: int) -> int:
+def _end(connection: Connection, stream: str, conversation: str, until_us: int) -> int:
     """State until when the words of a conversation are held."""
-    held = (_WORDS.conversation == conversation) & _WORDS.until_us.is_(None)
+    held = (_WORDS.stream == stream) & (_WORDS.conversation == conversation) & _WORDS.until_us.is_(None)
     return int(connection.execute(update(CONVERSATION_WORDS).where(held).values(until_us=until_us)).rowcount)
 
 

@@ -112,6 +112,8 @@ def test_words_are_in_no_file_after_their_hours(
     ledger, root, mark = client.brain.ledger, client.brain.workspace.root, "zqxjkvbm-of-my-invoice"
     handover = opened(client, "c-4", "w-5")
     still_open = opened(client, "c-5", "w-6")
+    other = {"request_id": "r-10", "customer_id": "c-10", "conversation_id": "w-5", **CHAT}
+    assert client("POST", "/v1/handovers", other)[0] == 200, "of somebody else, in one of the same name"
     for n in range(150):  # so that rows move between pages
         say(client, "customer:c-4", "w-5", f"{mark} {n} " + "and so on " * (n % 7))
     say(client, "customer:c-5", "w-6", "zqxjkvbm-still-open")
