@@ -21,7 +21,8 @@ Bodies, by kind (JSON objects; `occurred_us` is a column of the record, not part
   None = no stretch becomes the person's)
 - `linked_to` (of a visitor's stretch, and of `stretches.ends_of` the visitor): person (their stream), linked
 - `handover`: handover_id, step (from 0), state, conversation_id; optional agent, and what `ledger_handovers` lists
-- `handover_note`: handover_id, note, by
+- `handover_note`: handover_id, by, and either a note or what an agent did at the desk: did, once, optional offer_id,
+  action, reason, and undoes (the `once` of what is undone)
 - `presence`, `assignment` (an agent's): see `decisioning.routing.work`
 - `booking` (of a slot of a calendar): handover_id, booked
 - `look` (of `records.looks_of` a subject): subject (its stream), who, role, what, purpose; optional case, and the id

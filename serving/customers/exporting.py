@@ -49,6 +49,8 @@ _NAMES: Final = {
     HANDOVER: frozenset(("by", "agent", "knows", "conversation_key", "request")),
 }
 """By kind of record, what names a person of the company, or is of use to nobody else."""
+_OF_COMPANY: Final = ("person:", "key:")
+"""How the names of those begin who record for the company what a customer says."""
 _OF_LOOKS: Final = ("role", "what", "purpose")
 _CURSOR = re.compile(r"([slw]?)([0-9]{1,18})")
 _AMONG: BindParameter[Any] = bindparam("streams", expanding=True)
@@ -184,6 +186,8 @@ def _record(brain: Brain, row: Any) -> dict[str, Any]:
 def _without_names(record: Record) -> dict[str, Any] | None:
     """Return the body; who did something is told as a role, as the customer is told no name."""
     body, untold = record.body, _NAMES.get(record.kind)
+    if body and record.kind == "consent" and str(body.get("who", "")).startswith(_OF_COMPANY):
+        return {**body, "who": "agent"}
     return {name: value for name, value in body.items() if name not in untold} if body and untold else body
 
 

@@ -73,6 +73,11 @@ _NOTES: Final = (
     .order_by(RECORDS.c.version)
 )
 _BY_ID: Final = select(HANDOVERS).where(HANDOVERS.c.id == bindparam("id"))
+_OPEN_IN: Final = (
+    select(HANDOVERS)
+    .where(HANDOVERS.c.conversation == bindparam("conversation"), HANDOVERS.c.state.not_in(ENDED))
+    .order_by(HANDOVERS.c.opened_us.desc())
+)
 _SHOWN: Final = (
     *("customer_id", "visitor_id", "reason", "kind", "skill", "issue", "language", "channel"),
     *("upset", "helps", "needs", "first", "knows", "text"),
@@ -161,6 +166,12 @@ def row_of(brain: Brain, handover_id: str) -> Any:
 def show(brain: Brain, handover_id: str) -> Json:
     """Return a handover as JSON types; raises NotFound as `row_of` does."""
     return as_json(row_of(brain, handover_id))
+
+
+def open_in(brain: Brain, conversation_id: str) -> Json | None:
+    """Return the handover of a conversation that is open, the newest; None if there is none."""
+    rows = brain.ledger.select(_OPEN_IN, {"conversation": conversation_key(brain.ledger, conversation_id)})
+    return as_json(rows[0]) if rows else None
 
 
 def as_json(row: Any) -> Json:
@@ -329,10 +340,27 @@ def keep_note(brain: Brain, handover_id: str, note: str, by: str, once: str) -> 
         brain.ledger.append([Entry(row.stream, "handover_note", body, None, key=key)])
 
 
+def note_doing(brain: Brain, handover_id: str, did: str, by: str, once: str, **about: str) -> None:
+    """Record what an agent did in a conversation, such as an answer that they noted, once for each `once`."""
+    row = row_of(brain, handover_id)
+    body = {"handover_id": handover_id, "by": by, "did": did, "once": once, **about}
+    with suppress(Duplicate):
+        brain.ledger.append([Entry(row.stream, "handover_note", body, None, key=f"handover-note:{handover_id}:{once}")])
+
+
+def doings_of_agents(brain: Brain, handover_id: str) -> list[Json]:
+    """Return what agents did in a conversation as `note_doing` recorded it, without what was undone, oldest first."""
+    every = [body for body in _note_bodies(brain, handover_id) if "did" in body]
+    undone = {body.get("undoes") for body in every}
+    return [body for body in every if body["once"] not in undone and body["did"] != "undone"]
+
+
 def notes(brain: Brain, handover_id: str) -> list[str]:
     """Return the notes of a handover, of transfers too, oldest first."""
-    row = row_of(brain, handover_id)
-    records = brain.ledger.select(_NOTES, {"stream": row.stream})
+    return [str(body["note"]) for body in _note_bodies(brain, handover_id) if body.get("note")]
+
+
+def _note_bodies(brain: Brain, handover_id: str) -> list[Json]:
+    records = brain.ledger.select(_NOTES, {"stream": row_of(brain, handover_id).stream})
     bodies = (brain.ledger.record_of(record).body for record in records)
-    of_handover = (body for body in bodies if body is not None and body["handover_id"] == handover_id)
-    return [str(body["note"]) for body in of_handover if body.get("note")]
+    return [dict(body) for body in bodies if body is not None and body["handover_id"] == handover_id]

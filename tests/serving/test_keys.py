@@ -45,7 +45,11 @@ ANY_SCOPE = _for(
     *("decide", "agent", "signal", "consent", "privacy", "lead", "data-science", "publish", "audit", "operate")
 )
 DESK_PAGES = ("", "/now", "/{handover_id}", "/{handover_id}/now")
-DESK_ACTS = ("take", "outcome", "undo", "note", "stop", "transfer", "return", "resolve")
+DESK_ACTS = (
+    *("take", "outcome", "undo", "doubt", "instead", "note", "stop", "grant", "transfer", "return", "resolve"),
+    *("book", "unanswered"),
+)
+DESK_OWN = ("presence", "beat")
 LEAD_ACTS = ("pause", "{handover_id}/assign", "{handover_id}/take", "requests/{number}")
 PAGES = {
     *("GET /", "GET /docs", "GET /docs/{name}", "GET /openapi.json", "GET /static/{name}"),
@@ -55,6 +59,7 @@ PAGES = {
     *(f"GET /desk{path}" for path in DESK_PAGES),
     *("GET /lead", "GET /lead/now", *(f"POST /lead/{act}" for act in LEAD_ACTS)),
     *(f"POST /desk/{{handover_id}}/{act}" for act in DESK_ACTS),
+    *(f"POST /desk/{act}" for act in DESK_OWN),
     *(f"POST /me/{act}" for act in ("leave", "stop", "opinions", "requests", "confirm", "export", "erase")),
 }
 """What OpenAPI does not describe, as no program calls it."""
@@ -91,6 +96,7 @@ REACH: list[Case] = [
     *(("GET", path, None, _for("lead")) for path in ("/lead", "/lead/now")),
     *(("POST", f"/lead/{act}", b"", _for("lead")) for act in LEAD_ACTS),
     *(("POST", f"/desk/{{handover_id}}/{act}", b"", _for("agent", "lead")) for act in DESK_ACTS),
+    *(("POST", f"/desk/{act}", b"", _for("agent", "lead")) for act in DESK_OWN),
     ("GET", "/v1/moments/stream", None, _for("decide", "agent")),
     ("GET", "/v1/live", None, _for("decide", "agent", "lead")),
     ("GET", "/v1/moments/dead", None, _for("operate")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pydantic_core import to_json
@@ -9,10 +10,10 @@ from pydantic_core import to_json
 from decisioning.errors import RequestError
 from features.ledger import now_us
 from features.ledger.past.changes import RETRACTED
-from serving.contract import ConsentIn, ConsentSource, HandoverStepIn, OutcomeIn, parse
+from serving.contract import AppointmentIn, CallTriedIn, HandoverStepIn, OutcomeIn, OverrideIn, parse
 from serving.customers import outcomes
-from serving.customers.recording import record_consent
-from serving.people import handovers
+from serving.customers.corrections import record_override
+from serving.people import call_backs, handovers
 
 if TYPE_CHECKING:
     from serving.pages.desk.site import Desk, Visitor
@@ -20,67 +21,91 @@ if TYPE_CHECKING:
 DESK: Final = "/desk"
 UNDO_US: Final = 10_000_000
 """For how long a click can be undone: nothing is learned of it before its window closes anyway."""
-_SAID: Final = {"maybe": "pitched", "later": "seen"}
-"""What a doubt says of how far a contact got, as no outcome has happened yet."""
+_REACHED: Final = {"maybe": "pitched", "later": "seen", "said": "pitched"}
+"""What an answer says of how far the contact got, where no outcome has happened."""
+_ANSWERS: Final = frozenset(("accepted", "declined", *_REACHED))
+DOUBTS: Final = ("price", "fit", "think", "ask-someone")
+"""Why a customer says maybe; each has a text `doubt-NAME`."""
 
 
-def _once(fields: dict[str, str]) -> str:
+def once_of(fields: dict[str, str]) -> str:
+    """Return the id of a form; raises RequestError if it has none."""
     once = fields.get("once", "")
-    if not once:
+    if not 1 <= len(once) <= 64:
         raise RequestError("once", "this form is not whole; open the page again")
     return once
 
 
-async def record_outcome(desk: Desk, visitor: Visitor, handover_id: str, fields: dict[str, str]) -> str:
-    """Record what the customer said to an offer."""
-    said, once = fields.get("outcome", ""), _once(fields)
-    about = {"outcome_id": f"desk-{once}", "offer_id": fields.get("offer_id"), "outcome": _SAID.get(said, said)}
-    outcome = parse(OutcomeIn, to_json(about))
+async def record_answer(desk: Desk, visitor: Visitor, handover_id: str, fields: dict[str, str]) -> str:
+    """Record that an offer was said, or what the customer answered."""
+    said, once, offer_id = fields.get("outcome", ""), once_of(fields), fields.get("offer_id", "")
+    if said not in _ANSWERS:
+        raise RequestError("outcome", "choose one of the answers")
+    outcome = OutcomeIn(outcome_id=f"desk-{once}", offer_id=offer_id, outcome=_REACHED.get(said, said))
     await desk.brain.pools.short.run_async(outcomes.record_outcome, desk.brain, outcome)
+    about = {"offer_id": offer_id, "action": _action(desk, fields)}
+    await desk.note_doing(visitor, handover_id, said, once, **about)
     return f"{DESK}/{handover_id}?done=kept&what={said}&once={once}"
 
 
-async def undo_outcome(desk: Desk, visitor: Visitor, handover_id: str, fields: dict[str, str]) -> str:
+def _action(desk: Desk, fields: dict[str, str]) -> str:
+    action = fields.get("action", "")
+    if action not in desk.brain.snapshot.release.actions:
+        raise RequestError("action", "the catalogue has no such action; open the page again")
+    return action
+
+
+async def undo_answer(desk: Desk, visitor: Visitor, handover_id: str, fields: dict[str, str]) -> str:
     """Take back what was recorded by a click, within ten seconds."""
-    once = _once(fields)
+    once = once_of(fields)
     record = await desk.brain.pools.short.run(desk.brain.ledger.lookup, f"outcome:desk-{once}")
     if record is not None and now_us() - record.at_us > UNDO_US:
         return f"{DESK}/{handover_id}?done=too-late"
-    about = {"outcome_id": f"desk-{once}", "offer_id": _offer_of(record), "outcome": RETRACTED}
-    outcome = parse(OutcomeIn, to_json(about))
+    offer_id = (record.body or {}).get("offer_id") if record is not None else None
+    if offer_id is None:
+        raise RequestError("once", "nothing of this form is recorded, so nothing can be undone")
+    outcome = OutcomeIn(outcome_id=f"desk-{once}", offer_id=offer_id, outcome=RETRACTED)
     await desk.brain.pools.short.run_async(outcomes.record_outcome, desk.brain, outcome)
+    await desk.note_doing(visitor, handover_id, "undone", f"undo-{once}", undoes=once)
     return f"{DESK}/{handover_id}?done=undone"
 
 
-def _offer_of(record: object) -> str | None:
-    body = getattr(record, "body", None) or {}
-    offer = body.get("offer_id")
-    return offer if isinstance(offer, str) else None
+async def keep_doubt(desk: Desk, visitor: Visitor, handover_id: str, fields: dict[str, str]) -> str:
+    """Record why the customer says maybe."""
+    doubt = fields.get("doubt", "")
+    if doubt not in DOUBTS:
+        raise RequestError("doubt", f"choose one of {', '.join(DOUBTS)}")
+    about = {"action": _action(desk, fields), "reason": doubt}
+    await desk.note_doing(visitor, handover_id, "doubt", once_of(fields), **about)
+    return f"{DESK}/{handover_id}?done=doubted"
+
+
+async def do_instead(desk: Desk, visitor: Visitor, handover_id: str, fields: dict[str, str]) -> str:
+    """Record that the agent does something else than was suggested, and why."""
+    once, instead = once_of(fields), fields.get("instead") or None
+    body = {
+        "override_id": f"desk-{once}",
+        "decision_id": fields.get("decision_id", ""),
+        "offer_id": fields.get("offer_id", ""),
+        "kind": "overridden",
+        "reason": fields.get("reason", ""),
+        **({"instead": instead} if instead else {}),
+        **({"note": note} if (note := fields.get("note", "").strip()) else {}),
+    }
+    work = partial(record_override, by=visitor.doer)
+    await desk.brain.pools.short.run_async(work, desk.brain, parse(OverrideIn, to_json(body)))
+    about = {"offer_id": fields["offer_id"], "action": _action(desk, fields), "reason": fields["reason"]}
+    await desk.note_doing(
+        visitor, handover_id, "overridden", once, **about, **({"instead": instead} if instead else {})
+    )
+    return f"{DESK}/{handover_id}?done=overridden"
 
 
 async def keep_note(desk: Desk, visitor: Visitor, handover_id: str, fields: dict[str, str]) -> str:
     """Keep a note with the conversation."""
-    work = handovers.keep_note
-    await desk.brain.pools.short.run(
-        work, desk.brain, handover_id, fields.get("note", ""), visitor.agent, _once(fields)
-    )
+    work, note = handovers.keep_note, fields.get("note", "")
+    await desk.brain.pools.short.run(work, desk.brain, handover_id, note, visitor.agent, once_of(fields))
     return f"{DESK}/{handover_id}?done=noted"
-
-
-async def stop_purpose(desk: Desk, visitor: Visitor, handover_id: str, fields: dict[str, str]) -> str:
-    """Record that the customer withdraws a consent, as they said to the agent."""
-    shown = await desk.brain.pools.short.run(handovers.show, desk.brain, handover_id)
-    channel = fields.get("channel", "*")
-    statement = ConsentIn(
-        customer_id=shown.get("customer_id"),
-        visitor_id=shown.get("visitor_id"),
-        purpose=fields.get("purpose", ""),
-        channel=None if channel == "*" else channel,
-        status="withdrawn",
-        source=ConsentSource(kind=f"conversation:{handover_id}"),
-    )
-    await desk.brain.pools.consents.run_async(record_consent, desk.brain, statement)
-    return f"{DESK}/{handover_id}?done=stopped"
 
 
 async def hand_over(desk: Desk, visitor: Visitor, handover_id: str, fields: dict[str, str]) -> str:
@@ -102,3 +127,18 @@ async def resolve(desk: Desk, visitor: Visitor, handover_id: str, fields: dict[s
     """Close the conversation."""
     await desk.step(handover_id, HandoverStepIn(state="resolved"), visitor)
     return f"{DESK}?done=closed"
+
+
+async def book(desk: Desk, visitor: Visitor, handover_id: str, fields: dict[str, str]) -> str:
+    """Book the time at which the customer is called back; then the conversation waits for it."""
+    asked = {"calendar": fields.get("calendar", ""), "starts_at": fields.get("starts_at", "")}
+    appointment = AppointmentIn.model_validate(asked, strict=False)
+    await desk.brain.pools.short.run(call_backs.book, desk.brain, handover_id, appointment, visitor.agent)
+    return f"{DESK}?done=booked"
+
+
+async def not_answered(desk: Desk, visitor: Visitor, handover_id: str, fields: dict[str, str]) -> str:
+    """Record that the customer did not answer a call-back."""
+    missed = CallTriedIn(agent_id=visitor.agent)
+    await desk.brain.pools.short.run(call_backs.tried, desk.brain, handover_id, missed, visitor.agent)
+    return f"{DESK}?done=not-answered"

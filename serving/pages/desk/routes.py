@@ -9,34 +9,45 @@ from typing import Annotated, Final
 
 from fastapi import FastAPI, Query, Request, Response
 
-from decisioning.errors import BrainError, NotFound, RequestError, WrongState
+from decisioning.errors import BrainError, NotFound, WrongState
 from serving.access.people.requests import People, read_form
 from serving.brain.runtime import Brain
 from serving.contract import HandoverStepIn
-from serving.pages.desk import acts
+from serving.pages.desk import acts, consents, presence
 from serving.pages.desk.site import DESK, Desk, Visitor, sent_to
+from serving.people import handovers
 
 Short = Annotated[str, Query(max_length=100)]
+Id = Annotated[str, Query(max_length=128)]
 Fields = dict[str, str]
 Act = Callable[[Desk, Visitor, str, Fields], Awaitable[str]]
-"""The desk, who acts, a handover and the fields of a form -> the query of the page that follows."""
+"""The desk, who acts, a handover and the fields of a form -> the path of the page that follows."""
 _HANDOVER: Final = f"{DESK}/{{handover_id}}"
+_ASKED: Final = ("why_not", "done", "what", "once", "slots", "consent")
+"""What the page of a conversation may be asked for."""
+_LONGEST: Final = 100
+_ACTS: Final[dict[str, Act]] = {
+    "outcome": acts.record_answer,
+    "undo": acts.undo_answer,
+    "doubt": acts.keep_doubt,
+    "instead": acts.do_instead,
+    "note": acts.keep_note,
+    "stop": consents.stop_purpose,
+    "grant": consents.grant_purpose,
+    "transfer": acts.hand_over,
+    "return": acts.give_back,
+    "resolve": acts.resolve,
+    "book": acts.book,
+    "unanswered": acts.not_answered,
+}
 
 
 def desk_routes(app: FastAPI, brain: Brain, people: People) -> None:
     """Add the routes to the application."""
     desk = Desk(brain, people)
-    _seeing_routes(app, desk)
-    own: dict[str, Act] = {
-        "outcome": acts.record_outcome,
-        "undo": acts.undo_outcome,
-        "note": acts.keep_note,
-        "stop": acts.stop_purpose,
-        "transfer": acts.hand_over,
-        "return": acts.give_back,
-        "resolve": acts.resolve,
-    }
-    for name, act in own.items():
+    _home_routes(app, desk)
+    _conversation_routes(app, desk)
+    for name, act in _ACTS.items():
         app.add_api_route(f"{_HANDOVER}/{name}", _acting(desk, act), methods=["POST"], include_in_schema=False)
 
     @app.post(f"{_HANDOVER}/take", include_in_schema=False)
@@ -45,15 +56,19 @@ def desk_routes(app: FastAPI, brain: Brain, people: People) -> None:
         try:
             step = HandoverStepIn(state="accepted", agent_id=visitor.agent)
             await desk.step(handover_id, step, visitor)
-        except RequestError as error:
+        except NotFound:
+            return desk.message(request, visitor, "gone", 404)
+        except BrainError as error:
             return desk.refused(request, visitor, error)
         return sent_to(request, f"{DESK}/{handover_id}")
 
 
-def _seeing_routes(app: FastAPI, desk: Desk) -> None:
+def _home_routes(app: FastAPI, desk: Desk) -> None:
     @app.get(DESK, include_in_schema=False)
-    async def home(request: Request, done: Short = "") -> Response:
+    async def home(request: Request, done: Short = "", conversation: Id = "") -> Response:
         visitor = desk.visitor(request)
+        if conversation:
+            return await _of_conversation(desk, request, visitor, conversation)
         return await desk.home(request, visitor, "desk/desk.html", done)
 
     @app.get(f"{DESK}/now", include_in_schema=False)
@@ -61,11 +76,37 @@ def _seeing_routes(app: FastAPI, desk: Desk) -> None:
         visitor = desk.visitor(request)
         return await desk.home(request, visitor, "desk/lists.html")
 
+    @app.post(f"{DESK}/presence", include_in_schema=False)
+    async def tell(request: Request) -> Response:
+        visitor = desk.visitor(request)
+        try:
+            fields = await read_form(request)
+            await desk.brain.pools.short.run(presence.tell, desk.brain, visitor.agent, visitor.caller, fields)
+        except BrainError as error:
+            return desk.refused(request, visitor, error)
+        return sent_to(request, DESK)
+
+    @app.post(f"{DESK}/beat", include_in_schema=False)
+    async def beat(request: Request) -> Response:
+        visitor = desk.visitor(request)
+        await desk.brain.pools.short.run(presence.beat, desk.brain, visitor.agent)
+        return Response(status_code=204)
+
+
+async def _of_conversation(desk: Desk, request: Request, visitor: Visitor, conversation: str) -> Response:
+    """Return the way to the open handover of a conversation that the company's own desktop names."""
+    handover = await desk.brain.pools.short.run(handovers.open_in, desk.brain, conversation)
+    if handover is None:
+        return desk.message(request, visitor, "gone", 404)
+    if handover["agent_id"] == visitor.agent and handover["state"] != "offered":
+        return sent_to(request, f"{DESK}/{handover['handover_id']}")
+    return desk.page(request, visitor, "desk/found.html", handover=handover)
+
+
+def _conversation_routes(app: FastAPI, desk: Desk) -> None:
     @app.get(_HANDOVER, include_in_schema=False)
-    async def conversation(
-        request: Request, handover_id: str, why_not: Short = "", done: Short = "", what: Short = "", once: Short = ""
-    ) -> Response:
-        asked = {"why_not": why_not, "done": done, "what": what, "once": once}
+    async def conversation(request: Request, handover_id: str) -> Response:
+        asked = {name: request.query_params.get(name, "")[:_LONGEST] for name in _ASKED}
         return await _shown(desk, request, handover_id, "desk/handover.html", **asked)
 
     @app.get(f"{_HANDOVER}/now", include_in_schema=False)
@@ -91,11 +132,11 @@ def _acting(desk: Desk, act: Act) -> Callable[[Request, str], Awaitable[Response
         try:
             fields = await read_form(request)
             await desk.check_holds(visitor, handover_id)
-            query = await act(desk, visitor, handover_id, fields)
+            path = await act(desk, visitor, handover_id, fields)
         except NotFound:
             return desk.message(request, visitor, "gone", 404)
         except BrainError as error:
             return desk.refused(request, visitor, error)
-        return sent_to(request, query)
+        return sent_to(request, path)
 
     return route

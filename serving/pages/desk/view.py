@@ -1,6 +1,6 @@
 """What the desk shows of one conversation, as plain values: what to do, what not to do, and what is known."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,6 +25,8 @@ _DOINGS: Final = (
     .order_by(SIGNALS.c.seq.desc())
     .limit(_LATEST)
 )
+_ANSWERED: Final = frozenset(("accepted", "declined", "maybe", "later", "overridden"))
+"""What an agent did about a suggestion after which it is not made again in the same conversation."""
 _HIDING: Final = ("consent", "protection", "handover", "suppressed", "contact", "cap")
 """Kinds of gates that an agent is told of first: what the customer said, and what protects them."""
 
@@ -78,17 +80,35 @@ def doings(brain: Brain, streams: Iterable[str]) -> list[Doing]:
     return [Doing(row.type, max(0, (now - row.occurred_us) // 1_000_000)) for row in rows]
 
 
-def not_to_do(brain: Brain, decision_id: str, locale: str) -> Json | None:
-    """Return the most telling thing that may not be offered now: its title, and why in one sentence."""
-    explained = explaining.explain(brain, decision_id, audience="agent")
-    stopped = [c for c in explained["candidates"] if c.get("gate") and c.get("text")]
+def gates(brain: Brain, decision_id: str) -> list[Json]:
+    """Return every candidate of a decision as it is explained to agents."""
+    candidates: list[Json] = explaining.explain(brain, decision_id, audience="agent")["candidates"]
+    return candidates
+
+
+def not_to_do(release: Release, candidates: Iterable[Json], locale: str) -> list[Json]:
+    """Return what may not be offered now because the customer said so or is protected, the most telling first.
+
+    Each has a title, and why in one sentence.
+    """
+    stopped = [c for c in candidates if c.get("gate") and c.get("text") and _order(c["gate"]) < len(_HIDING)]
     stopped.sort(key=lambda candidate: _order(candidate["gate"]))
+    by_action: dict[str, Json] = {}
     for candidate in stopped:
-        if _order(candidate["gate"]) < len(_HIDING):
-            action = candidate["treatment"].partition(".")[0]
-            title = title_of(brain.snapshot.release, action, locale)
-            return {"title": title, "why": in_locale(candidate["text"], locale)}
-    return None
+        action = candidate["treatment"].partition(".")[0]
+        by_action.setdefault(
+            action, {"title": title_of(release, action, locale), "why": in_locale(candidate["text"], locale)}
+        )
+    return list(by_action.values())
+
+
+def split(offers: Sequence[Json], done: Iterable[Mapping[str, Any]]) -> tuple[Json | None, list[Json]]:
+    """Return what to do now, and what comes next, after what the agent did in this conversation."""
+    answered = {act["action"] for act in done if act["did"] in _ANSWERED}
+    chosen = [act["instead"] for act in done if "instead" in act]
+    open_ones = [offer for offer in offers if offer["action"] not in answered]
+    open_ones.sort(key=lambda offer: offer["action"] not in chosen[-1:])
+    return (open_ones[0] if open_ones else None), open_ones[1:]
 
 
 def _order(gate: str) -> int:
@@ -104,12 +124,15 @@ def in_locale(texts: Any, locale: str) -> str:
 
 
 def title_of(release: Release, action: str, locale: str) -> str:
-    """Return what an action is called on the screens of agents: the title of its text, else its id."""
-    for treatment in release.actions[action].treatments if action in release.actions else ():
+    """Return what an action is called on the screens of agents: its first text that names no fact, else its id."""
+    treatments = release.actions[action].treatments if action in release.actions else ()
+    human = {name for name, channel in release.channels.items() if channel.human}
+    for treatment in sorted(treatments, key=lambda treatment: treatment.channel not in human):
         fields = treatment.content.get(locale) or next(iter(treatment.content.values()), {})
-        if title := fields.get("title") or fields.get("subject"):
+        title = fields.get("title") or fields.get("subject")
+        if title and "{" not in title:
             return title
-    return action
+    return action.replace("-", " ")
 
 
 def consents_of(standing: Standing) -> Iterator[Json]:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from yaml import safe_load
 
@@ -16,6 +17,16 @@ _UNITS: Final = (
     (60, {"en": ("min", "min"), "nl": ("min", "min")}),
     (1, {"en": ("s", "s"), "nl": ("s", "s")}),
 )
+_MONTHS: Final[dict[Language, tuple[str, ...]]] = {
+    "en": (
+        *("January", "February", "March", "April", "May", "June", "July", "August"),
+        *("September", "October", "November", "December"),
+    ),
+    "nl": (
+        *("januari", "februari", "maart", "april", "mei", "juni", "juli", "augustus"),
+        *("september", "oktober", "november", "december"),
+    ),
+}
 
 
 @cache
@@ -32,3 +43,12 @@ def ago(since: str | int, language: Language) -> str:
     length, names = next(((length, names) for length, names in _UNITS if seconds >= length), _UNITS[-1])
     count = seconds // length
     return f"{count} {names[language][count != 1]}"
+
+
+def day(moment: str, language: Language, zone: str) -> str:
+    """Return a time as people say it in a time zone: `today 14:30`, `tomorrow 14:30`, `1 December 14:30`."""
+    at = datetime.fromisoformat(moment).astimezone(ZoneInfo(zone))
+    days = (at.date() - datetime.now(ZoneInfo(zone)).date()).days
+    near = {0: {"en": "today", "nl": "vandaag"}, 1: {"en": "tomorrow", "nl": "morgen"}}.get(days)
+    named = near[language] if near is not None else f"{at.day} {_MONTHS[language][at.month - 1]}"
+    return f"{named} {at:%H:%M}"

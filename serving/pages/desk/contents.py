@@ -1,0 +1,180 @@
+"""What the desk's pages show, as plain values, in the language of whoever looks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+from decisioning.catalogue.release import Release
+from decisioning.errors import NotFound
+from decisioning.facts.handovers import WAITS
+from serving.access.callers import Caller
+from serving.brain.runtime import Brain
+from serving.pages.desk.acts import DOUBTS
+from serving.pages.desk.consents import is_outbound_call, is_phone, notices
+from serving.pages.desk.presence import STATES
+from serving.pages.desk.view import (
+    consents_of,
+    doings,
+    gates,
+    in_locale,
+    not_to_do,
+    own_standing,
+    split,
+    title_of,
+)
+from serving.pages.desk.words import ago, day, words
+from serving.pages.me.words import Language
+from serving.people import agents, call_backs, handovers, package
+
+Json = dict[str, Any]
+FIRST: Final = 10
+"""How many of a list are shown before it says how many more there are."""
+_SLOTS: Final = 12
+_ANSWERS: Final = ("accepted", "maybe", "declined", "later")
+_PROGRESS: Final = ("maybe", "later")
+"""Answers that every action has; the others are there if the action declares them as outcomes."""
+_ABSENT: Final = {"text": None, "customer_id": None, "visitor_id": None, "first": False}
+"""What a handover need not have."""
+
+
+def home_of(brain: Brain, agent: str, caller: Caller | None, lang: Language) -> Json:
+    """Return an agent's conversations, those that wait, and the agent's own state."""
+    listed = handovers.listed(brain, "")["handovers"]
+    each = [{**_ABSENT, **one, "waits": ago(one["waits_since"], lang)} for one in listed]
+    each.sort(key=lambda one: (not one["first"], one["waits_since"]))
+    own = [one for one in each if one["agent_id"] == agent]
+    waiting = [one for one in each if one["state"] in WAITS]
+    zone = brain.snapshot.release.catalogue.settings.time_zone
+    back = [{**one, "due": day(one["due_at"], lang, zone)} for one in each if one["state"] == "call_back"]
+    return {
+        "offered": [one for one in own if one["state"] == "offered"],
+        "yours": [one for one in own if one["state"] not in ("offered", "call_back")],
+        "back": sorted(back, key=lambda one: one["due_at"])[:FIRST],
+        "waiting": waiting[:FIRST],
+        "more": max(0, len(waiting) - FIRST),
+        "presence": _presence(brain, agent, caller, lang),
+        "states": STATES,
+    }
+
+
+def _presence(brain: Brain, agent: str, caller: Caller | None, lang: Language) -> Json | None:
+    """Return what the agent does now, and why they get whom they get; None if nothing is stated of them."""
+    try:
+        held = agents.show(brain, agent, caller)
+    except NotFound:
+        return None
+    since = "" if held["since"] is None else ago(held["since"], lang)
+    return {"state": held["state"], "since": since, "why": held["why"], "agent_id": agent}
+
+
+@dataclass(frozen=True)
+class ShownConversation:
+    """What is shown of one conversation."""
+
+    brain: Brain
+    handover: Json
+    stream: str
+    lang: Language
+    caller: Caller | None
+
+    @cached_property
+    def _release(self) -> Release:
+        return self.brain.snapshot.release
+
+    @cached_property
+    def _t(self) -> dict[str, str]:
+        return words(self.lang)
+
+    def known(self, answer: Json | None, asked: Mapping[str, str]) -> Json:
+        """Return all that the page of a conversation shows."""
+        handover_id = self.handover["handover_id"]
+        decision = None if answer is None else answer["decision_id"]
+        candidates = gates(self.brain, decision) if decision is not None else []
+        done = handovers.doings_of_agents(self.brain, handover_id)
+        first, others = split(self._offers(answer), done)
+        why_not = asked.get("why_not", "")
+        return {
+            **{name: self.handover[name] for name in ("customer_id", "visitor_id") if name in self.handover},
+            "handover": {**_ABSENT, **self.handover, "waits": ago(self.handover["opened_at"], self.lang)},
+            "package": self._package(),
+            "decision_id": decision,
+            "first": first,
+            "others": others,
+            "dont": not_to_do(self._release, candidates, self.lang),
+            "doings": [{"kind": d.kind, "ago": ago(d.ago_s, self.lang)} for d in doings(self.brain, [self.stream])],
+            "consents": list(consents_of(own_standing(self.brain, self.stream))),
+            "grants": [notice["id"] for notice in notices(self._release, self.lang)],
+            "notes": handovers.notes(self.brain, handover_id)[-FIRST:],
+            "tried": [self._act(act) for act in done],
+            "doubts": DOUBTS if asked.get("what") == "maybe" else None,
+            "doubted": done[-1]["action"] if done and done[-1]["did"] == "maybe" else "",
+            "reasons": self._release.catalogue.settings.override_reasons,
+            "skills": [skill.id for skill in self._release.catalogue.routing.skills],
+            "calendars": [calendar.id for calendar in self._release.catalogue.calendars],
+            "slots": self._slots(asked.get("slots", "")),
+            "calendar": asked.get("slots", ""),
+            "asking": self._asking(asked.get("consent", "")),
+            "asked": why_not,
+            "waited": asked.get("done") == "kept" and asked.get("what") != "said",
+            "topics": (f"customer:{self.handover['customer_id']}",) if "customer_id" in self.handover else ("queue",),
+            "answer": self._why_not(candidates, why_not) if why_not else "",
+        }
+
+    def _package(self) -> Json:
+        """Return the context package, with its times as people say them."""
+        read = package.read(self.brain, self.handover["handover_id"], self.caller, purpose_stated=True)
+        said = [{**one, "ago": ago(one["at"], self.lang)} for one in reversed(read["words"])]
+        events = [{**one, "ago": ago(one["at"], self.lang)} for one in read["interactions"]]
+        return {**read, "words": said, "interactions": events}
+
+    def _offers(self, answer: Json | None) -> list[Json]:
+        offers = [] if answer is None else [o for placed in answer["placements"] for o in placed["offers"]]
+        return [self._offer(offer) for offer in offers]
+
+    def _offer(self, offer: Json) -> Json:
+        release = self._release
+        declared = release.actions[offer["action"]].outcomes if offer["action"] in release.actions else None
+        names = (*declared.positive, *declared.negative, *_PROGRESS) if declared else _PROGRESS
+        price = offer.get("price_eur")
+        return {
+            "offer_id": offer["offer_id"],
+            "action": offer["action"],
+            "title": (offer.get("content") or {}).get("title") or title_of(release, offer["action"], self.lang),
+            "aloud": [r["text"] for r in offer["reasons"] if r.get("use") in ("shown", "said")],
+            "quiet": [r["text"] for r in offer["reasons"] if r.get("use") not in ("shown", "said")],
+            "confidence": offer.get("confidence"),
+            "price": None if price is None else f"€ {price:.2f}".removesuffix(".00"),
+            "outcomes": [name for name in _ANSWERS if name in names],
+        }
+
+    def _act(self, act: Mapping[str, Any]) -> Json:
+        name = act.get("reason", "")
+        reason = self._t.get(f"doubt-{name}") or self._t.get(f"reason-{name}") or name.replace("_", " ")
+        return {"did": act["did"], "title": title_of(self._release, act["action"], self.lang), "reason": reason}
+
+    def _asking(self, purpose: str) -> Json | None:
+        """Return the text of a purpose to read aloud, and the channels for which consent may be asked now."""
+        notice = next((one for one in notices(self._release, self.lang) if one["id"] == purpose), None)
+        if notice is None:
+            return None
+        is_call = is_outbound_call(self.brain, self.handover["handover_id"])
+        names = [name for name in self._release.channels if not (is_call and is_phone(self._release, name))]
+        return {**notice, "channels": names, "outbound": is_call}
+
+    def _slots(self, calendar: str) -> list[Json]:
+        if not calendar:
+            return []
+        free = call_backs.free_slots(self.brain, self.handover["handover_id"], calendar)["slots"][:_SLOTS]
+        zone = self._release.catalogue.settings.time_zone
+        return [{"at": slot["starts_at"], "day": day(slot["starts_at"], self.lang, zone)} for slot in free]
+
+    def _why_not(self, candidates: Sequence[Json], asked: str) -> str:
+        wanted = asked.strip().lower()
+        for candidate in candidates:
+            action = candidate["treatment"].partition(".")[0]
+            if wanted in (action.lower(), title_of(self._release, action, self.lang).lower()):
+                return in_locale(candidate["text"], self.lang) if candidate.get("text") else self._t["passes"]
+        if wanted in self._release.actions:
+            return self._t["not-here"]
+        return self._t["unknown-action"].format(", ".join(sorted(self._release.actions)[:3]))
