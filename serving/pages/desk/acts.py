@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from decisioning.errors import RequestError
 from features.ledger import now_us
 from features.ledger.past.changes import RETRACTED
-from serving.contract import AppointmentIn, CallTriedIn, HandoverStepIn, OutcomeIn, OverrideIn, parse
+from serving.contract import AppointmentIn, CallTriedIn, HandoverStepIn, Model, OutcomeIn, OverrideIn, parse
 from serving.customers import outcomes
 from serving.customers.corrections import record_override
 from serving.people import call_backs, handovers
@@ -36,12 +36,17 @@ def once_of(fields: dict[str, str]) -> str:
     return once
 
 
+def parsed(model: type[Model], **fields: object) -> Model:
+    """Return a body made of fields of a form; raises RequestError as `parse` does."""
+    return parse(model, to_json(fields))
+
+
 async def record_answer(desk: Desk, visitor: Visitor, handover_id: str, fields: dict[str, str]) -> str:
     """Record that an offer was said, or what the customer answered."""
     said, once, offer_id = fields.get("outcome", ""), once_of(fields), fields.get("offer_id", "")
     if said not in _ANSWERS:
         raise RequestError("outcome", "choose one of the answers")
-    outcome = OutcomeIn(outcome_id=f"desk-{once}", offer_id=offer_id, outcome=_REACHED.get(said, said))
+    outcome = parsed(OutcomeIn, outcome_id=f"desk-{once}", offer_id=offer_id, outcome=_REACHED.get(said, said))
     await desk.brain.pools.short.run_async(outcomes.record_outcome, desk.brain, outcome)
     about = {"offer_id": offer_id, "action": _action(desk, fields)}
     await desk.note_doing(visitor, handover_id, said, once, **about)
@@ -64,7 +69,7 @@ async def undo_answer(desk: Desk, visitor: Visitor, handover_id: str, fields: di
     offer_id = (record.body or {}).get("offer_id") if record is not None else None
     if offer_id is None:
         raise RequestError("once", "nothing of this form is recorded, so nothing can be undone")
-    outcome = OutcomeIn(outcome_id=f"desk-{once}", offer_id=offer_id, outcome=RETRACTED)
+    outcome = parsed(OutcomeIn, outcome_id=f"desk-{once}", offer_id=offer_id, outcome=RETRACTED)
     await desk.brain.pools.short.run_async(outcomes.record_outcome, desk.brain, outcome)
     await desk.note_doing(visitor, handover_id, "undone", f"undo-{once}", undoes=once)
     return f"{DESK}/{handover_id}?done=undone"
@@ -93,7 +98,7 @@ async def do_instead(desk: Desk, visitor: Visitor, handover_id: str, fields: dic
         **({"note": note} if (note := fields.get("note", "").strip()) else {}),
     }
     work = partial(record_override, by=visitor.doer)
-    await desk.brain.pools.short.run_async(work, desk.brain, parse(OverrideIn, to_json(body)))
+    await desk.brain.pools.short.run_async(work, desk.brain, parsed(OverrideIn, **body))
     about = {"offer_id": fields["offer_id"], "action": _action(desk, fields), "reason": fields["reason"]}
     await desk.note_doing(
         visitor, handover_id, "overridden", once, **about, **({"instead": instead} if instead else {})
@@ -113,7 +118,7 @@ async def hand_over(desk: Desk, visitor: Visitor, handover_id: str, fields: dict
     skill, note = fields.get("skill") or None, fields.get("note") or None
     if note is None:
         raise RequestError("note", "tell the next person what they must know")
-    await desk.step(handover_id, HandoverStepIn(state="transferred", note=note, skill=skill), visitor)
+    await desk.step(handover_id, parsed(HandoverStepIn, state="transferred", note=note, skill=skill), visitor)
     return f"{DESK}?done=handed"
 
 
@@ -132,7 +137,7 @@ async def resolve(desk: Desk, visitor: Visitor, handover_id: str, fields: dict[s
 async def book(desk: Desk, visitor: Visitor, handover_id: str, fields: dict[str, str]) -> str:
     """Book the time at which the customer is called back; then the conversation waits for it."""
     asked = {"calendar": fields.get("calendar", ""), "starts_at": fields.get("starts_at", "")}
-    appointment = AppointmentIn.model_validate(asked, strict=False)
+    appointment = parsed(AppointmentIn, **asked)
     await desk.brain.pools.short.run(call_backs.book, desk.brain, handover_id, appointment, visitor.agent)
     return f"{DESK}?done=booked"
 

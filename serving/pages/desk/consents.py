@@ -11,9 +11,9 @@ from decisioning.errors import RequestError, WrongState
 from decisioning.spec import worded
 from features.handovers.slots import last_step
 from serving.brain.runtime import Brain
-from serving.contract import ConsentIn, ConsentSource
+from serving.contract import ConsentIn
 from serving.customers.recording import record_consent
-from serving.pages.desk.acts import DESK, once_of
+from serving.pages.desk.acts import DESK, once_of, parsed
 from serving.people import handovers
 
 if TYPE_CHECKING:
@@ -87,6 +87,6 @@ async def grant_purpose(desk: Desk, visitor: Visitor, handover_id: str, fields: 
 async def _record(desk: Desk, visitor: Visitor, handover_id: str, **stated: Any) -> None:
     shown = await desk.brain.pools.short.run(handovers.show, desk.brain, handover_id)
     whose = {name: shown[name] for name in ("customer_id", "visitor_id") if name in shown}
-    statement = ConsentIn(**whose, **stated, source=ConsentSource(kind=f"conversation:{handover_id}"))
+    statement = parsed(ConsentIn, **whose, **stated, source=f"conversation:{handover_id}")
     work = partial(record_consent, who=visitor.agent)
     await desk.brain.pools.consents.run_async(work, desk.brain, statement)
