@@ -23,13 +23,16 @@ def simulate_change(
     check_folder_of(page)
     from serving.commands.offline import open_brain
     from serving.commands.progress import phases
+    from serving.commands.releases.simulated_handovers import handovers_of
     from serving.commands.releases.simulating import described, named_pair, simulate, with_gates_in_words, write_page
     from serving.pages.simulation.words import sentences
-    from training.learning.simulated_change import change_figures
+    from training.learning.simulated_change import change_figures, per_day
 
     with open_brain(workspace) as brain, phases() as progress:
-        simulated = simulate(brain, named_pair(brain, before, changed), as_of, progress, sample)
+        pair = named_pair(brain, before, changed)
+        simulated = simulate(brain, pair, as_of, progress, sample)
         figures = with_gates_in_words(simulated, {**described(simulated), **change_figures(simulated.rows)})
+        figures["handovers"] = handovers_of(brain, pair, simulated.at_us, per_day)
     figures = {"summary": list(sentences(figures).values()), **figures}
     if page is not None:
         write_page(workspace, page, simulated, figures)

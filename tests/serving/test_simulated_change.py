@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from sqlalchemy import func, select
@@ -22,6 +23,7 @@ from serving.customers import erasing
 from serving.pages.figures import short_hash
 from serving.settings import Workspace
 from tests.serving.workspaces import Client, ask, small_workspace, welcome
+from training.learning.simulated_change import per_day
 
 Json = dict[str, Any]
 ACTIONS = Path("catalogue") / "actions.yaml"
@@ -327,3 +329,45 @@ def test_a_page_of_the_change_goes_with_an_example_who_is_erased(
     assert not page.exists()
     again = simulate(change=weighed(40.0))
     assert first not in {example["customer"] for example in again["examples"]}
+
+
+CALLED = """
+features:
+  - {name: worry, dtype: float, source: context, tags: [request], description: how much they worry}
+emotion:
+  - {id: worries, when: "worry >= 0.9", silence_sales: true, handover: worries, kind: unsolved}
+"""
+
+
+@pytest.mark.promise("simulation.handovers")
+def test_a_changed_threshold_tells_how_many_conversations_a_day_are_handed_over(tmp_path: Path) -> None:
+    workspace = small_workspace(tmp_path / "w", CALLED)
+    brain = Brain(workspace)
+    client = Client(brain)
+    for n in range(20):
+        welcome(client, f"c-{n}")
+        for again in range(2):
+            context = {"page": "help", "worry": n / 20}
+            asked = ask(f"r-{n}-{again}", f"c-{n}", context=context, conversation_id=f"chat-{n}")
+            assert client("POST", "/v1/decisions", asked)[0] == 200
+    stated = {"languages": ["nl"], "proficiency": {}, "capacity": {"chat": 3, "phone": 1}}
+    assert client("PUT", "/v1/agents/a-1", stated)[0] == 200
+    brain.close()
+    more = workspace.root / "catalogue" / "more.yaml"
+    more.write_text(CALLED.replace("0.9", "0.5"))
+    figures = invoke(workspace)
+    told = figures["handovers"]
+    assert (told["conversations"], told["days"]) == (20, 1.0)
+    assert (told["before"]["value"], told["after"]["value"], told["change"]["value"]) == (2.0, 10.0, 8.0)
+    assert (told["agents"], told["at_once"]) == (1, 3)
+    assert told["change"]["low"] is None, "20 customers are too few for an interval"
+    sentence = next(line for line in figures["summary"] if "conversations a day" in line)
+    assert "2.0 conversations a day before and 10.0 a day after" in sentence
+    assert "hold up to 3 conversations at once" in sentence
+
+
+def test_an_interval_of_handovers_a_day_holds_the_total() -> None:
+    drawn = np.random.default_rng(0).random((500, 2)) < (0.1, 0.2)
+    told = per_day(drawn.astype(np.float64), 7.0)
+    assert told["before"]["low"] < drawn[:, 0].sum() / 7 == pytest.approx(told["before"]["value"])
+    assert told["change"]["low"] > 0

@@ -119,6 +119,20 @@ def _mean(per_customer: Floats, least: int = MIN_CUSTOMERS) -> Result:
     return {"value": interval.value, "low": interval.low, "high": interval.high}
 
 
+def per_day(per_customer: Floats, days: float) -> Result:
+    """Return how often a day something happens before and after, and the change, over all customers.
+
+    :param per_customer: how often it happened to each customer in these days, before and after (n, 2)
+    """
+    n = len(per_customer)
+    before, after = per_customer.T if n else (np.zeros(1), np.zeros(1))
+    figures: Result = {}
+    for name, counts in (("before", before), ("after", after), ("change", after - before)):
+        mean = _mean(counts)
+        figures[name] = {at: None if value is None else value * n / days for at, value in mean.items()}
+    return figures
+
+
 def _moved(people: SimulatedPeople) -> Result:
     """Return whose first offer is another in some place; `by_chance`: those whose best offers are all the same."""
     by_chance = sum(_all_by_chance([row for row in own if row.moved]) for own in people.each)

@@ -22,7 +22,32 @@ def sentences(figures: Result) -> dict[str, str]:
         "nothing": _nothing(figures),
         "caps": _caps(figures),
         "fairness": _fairness(figures),
+        **({"handovers": _handovers(figures["handovers"])} if "handovers" in figures else {}),
     }
+
+
+def _handovers(people: Result) -> str:
+    """Return how many conversations a day would be handed to a person, and how many the agents hold at once."""
+    if not people["conversations"]:
+        return "No decision of the last days named its conversation, so handovers a day cannot be told."
+    before, after = (number(people[side]["value"], 1) for side in ("before", "after"))
+    agents = (
+        f"Stated agents: {count(people['agents'])}, who hold up to {count(people['at_once'])} conversations at once."
+        if people["agents"]
+        else "No agents are stated, so nothing is said of who could take them."
+    )
+    period = f"In {count(people['conversations'])} conversations of the last {number(people['days'], 1)} days"
+    return (
+        f"{period}, a person would be called in {before} conversations a day before and {after} a day after: "
+        f"{_a_day_more(people['change'])}. {agents}"
+    )
+
+
+def _a_day_more(change: Result) -> str:
+    """Return by how many a day it changes, with its interval over customers."""
+    value, low, high = (None if change[at] is None else number(change[at], 1) for at in ("value", "low", "high"))
+    between_them = "without an interval" if low is None or high is None else f"between {low} and {high}"
+    return f"a change of {value} a day, {between_them}"
 
 
 def _moved(figures: Result) -> str:
