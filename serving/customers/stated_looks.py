@@ -3,6 +3,7 @@
 The record of the look is what lets the person see the customer, until an hour after it was stated.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -23,6 +24,8 @@ STATED_PURPOSES: Final = tuple(
     if not {"agent", "lead", "operate", "privacy"} & set(purpose.default_of)
 )
 """What may be stated of those who do not help the customer now; whoever helps them states nothing."""
+CASE: Final = re.compile(r"[0-9]{1,12}")
+"""The number of a case."""
 _HOUR_US: Final = 3_600_000_000
 _OWN: Final = (
     select(RECORDS)

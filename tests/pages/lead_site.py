@@ -72,18 +72,18 @@ class LeadSite:
         assert answer.ok, answer.text()
 
     @contextmanager
-    def signed_in(self, browser: Browser, name: str = "jo", **context: Any) -> Iterator[Page]:
-        """Yield the lead's view of a person who signed in. At its end, fail if it told of an error."""
+    def signed_in(self, browser: Browser, name: str = "jo", path: str = "/lead", **context: Any) -> Iterator[Page]:
+        """Yield a page of a person who signed in. At its end, fail if it told of an error."""
         window, said = browser.new_context(**{"viewport": {"width": 1366, "height": 768}, **context}), list[str]()
         page = window.new_page()
         page.set_default_timeout(10_000)
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(f"{self.address}/lead")
+        page.goto(f"{self.address}/desk")
         page.fill("input[name=name]", name)
         page.fill("input[name=password]", PASSWORD)
         page.click("button[type=submit]")
-        page.goto(f"{self.address}/lead")
+        page.goto(self.address + path)
         try:
             yield page
         finally:

@@ -101,3 +101,32 @@ def test_who_had_a_part_in_a_decision_does_not_answer_its_contest(browser: Brows
         expect(card.get_by_role("button")).to_have_count(0)
         expect(page.get_by_text(f"{action}: once: not suitable")).to_be_visible()
         assert page.title() == "The team now - Central brain", "no script of a note ran"
+
+
+@pytest.mark.long
+@pytest.mark.promise("looks.stated")
+def test_who_does_not_hold_a_conversation_sees_it_for_a_stated_reason_that_the_lead_sees(
+    browser: Browser, site: LeadSite
+) -> None:
+    handover = site.waits("c-looked")
+    site.stepped(handover, "accepted", agent_id="bo")
+    with site.signed_in(browser, "al", f"/desk/{handover}", viewport={"width": 320, "height": 768}) as page:
+        expect(page.get_by_role("heading", level=1)).to_have_text("You do not hold this conversation")
+        assert "c-looked" not in page.content()
+        assert (violations(page), overflow(page)) == ([], [])
+        page.get_by_label("Reason", exact=True).select_option("complaint")
+        page.get_by_role("button", name="See the customer").click()
+        expect(page.get_by_text("type the number of the case")).to_be_visible()
+        page.goto(f"{site.address}/desk/{handover}")
+        page.get_by_label("Reason", exact=True).select_option("complaint")
+        page.get_by_label("Number of the case").fill("471")
+        page.get_by_role("button", name="See the customer").click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("c-looked")
+        expect(page.get_by_text("You look for: complaint 471.")).to_be_visible()
+        assert (page.locator("main form[method=post]").count(), violations(page), overflow(page)) == (0, [], [])
+    looks = site.asked("GET", "/v1/looks?customer_id=c-looked")["looks"]
+    assert [(one["what"], one["purpose"], one["case"]) for one in looks if one["role"] == "agent"] == [
+        ("handover", "complaint", "471")
+    ]
+    with site.signed_in(browser) as page:
+        expect(page.get_by_text("complaint 471,")).to_be_visible()

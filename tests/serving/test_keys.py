@@ -46,7 +46,7 @@ ANY_SCOPE = _for(
 )
 DESK_PAGES = ("", "/now", "/{handover_id}", "/{handover_id}/now")
 DESK_ACTS = (
-    *("take", "outcome", "undo", "doubt", "instead", "note", "stop", "grant", "transfer", "return", "resolve"),
+    *("take", "look", "outcome", "undo", "doubt", "instead", "note", "stop", "grant", "transfer", "return", "resolve"),
     *("book", "unanswered"),
 )
 DESK_OWN = ("presence", "beat")

@@ -14,6 +14,7 @@ from serving.access.people.requests import People, read_form
 from serving.brain.runtime import Brain
 from serving.contract import HandoverStepIn
 from serving.pages.desk import acts, consents, presence
+from serving.pages.desk.looked import not_held, stating
 from serving.pages.desk.site import DESK, Desk, Visitor, sent_to
 from serving.people import handovers
 
@@ -49,6 +50,8 @@ def desk_routes(app: FastAPI, brain: Brain, people: People) -> None:
     _conversation_routes(app, desk)
     for name, act in _ACTS.items():
         app.add_api_route(f"{_HANDOVER}/{name}", _acting(desk, act), methods=["POST"], include_in_schema=False)
+
+    app.add_api_route(f"{_HANDOVER}/look", stating(desk), methods=["POST"], include_in_schema=False)
 
     @app.post(f"{_HANDOVER}/take", include_in_schema=False)
     async def take(request: Request, handover_id: str) -> Response:
@@ -121,7 +124,7 @@ async def _shown(desk: Desk, request: Request, handover_id: str, template: str, 
     except NotFound:
         return desk.message(request, visitor, "gone", 404)
     except WrongState:
-        return desk.message(request, visitor, "not-yours", 403)
+        return await not_held(desk, request, visitor, handover_id)
 
 
 def _acting(desk: Desk, act: Act) -> Callable[[Request, str], Awaitable[Response]]:

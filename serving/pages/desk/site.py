@@ -103,8 +103,7 @@ class Desk:
     async def check_holds(self, visitor: Visitor, handover_id: str) -> Json:
         """Return a handover that the visitor holds; raises NotFound, and WrongState if they do not hold it."""
         shown = await self.brain.pools.short.run(handovers.show, self.brain, handover_id)
-        is_own = shown["agent_id"] == visitor.agent and shown["state"] in _HOLDS
-        if not is_own and not (visitor.caller is not None and visitor.caller.has_any(("lead",))):
+        if shown["agent_id"] != visitor.agent or shown["state"] not in _HOLDS:
             raise WrongState("handover_id", "you do not hold this conversation")
         return shown
 
