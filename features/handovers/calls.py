@@ -63,7 +63,10 @@ def _opening(ask: Ask, decision: Decision, conversation: str, reason: str) -> Op
         needs=rule.needs if rule else (),
         due_us=None if days is None else decision.kept.decided_us + days_us(days),
         decision_id=decision.kept.decision_id,
-        more=_text(rule, decision.computed.case.locale),
+        more={
+            **_text(rule, decision.computed.case.locale),
+            **({} if ask.account_id is None else {"account_id": ask.account_id}),
+        },
     )
 
 

@@ -27,6 +27,7 @@ class HandoverAnswer(Answer):
     due_at: Moment | None
     customer_id: str | None = None
     visitor_id: str | None = None
+    account_id: str | None = None
     reason: str
     channel: str
     kind: str | None = None

@@ -79,7 +79,7 @@ _OPEN_IN: Final = (
     .order_by(HANDOVERS.c.opened_us.desc())
 )
 _SHOWN: Final = (
-    *("customer_id", "visitor_id", "reason", "kind", "skill", "issue", "language", "channel"),
+    *("customer_id", "visitor_id", "account_id", "reason", "kind", "skill", "issue", "language", "channel"),
     *("upset", "helps", "needs", "first", "knows", "text"),
 )
 

@@ -101,6 +101,7 @@ def _ask(release: Release, handover: Json) -> Ask:
         request_id="package",
         customer_id=handover.get("customer_id"),
         visitor_id=handover.get("visitor_id"),
+        account_id=handover.get("account_id"),
         channel=channel.id,
         locale=handover.get("language"),
         mode="preview",

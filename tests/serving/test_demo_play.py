@@ -38,23 +38,32 @@ def send(client: Client, scope: str, method: str, path: str, body: Json | None =
     return checked(client.of_scope(scope)(method, path, body)[1], f"{method} {path}")
 
 
-def play(client: Client) -> list[str]:
-    """Play at once; return what was said."""
-    queue, said = Queue(client.brain), list[str]()
+def play(client: Client, said: list[str]) -> Play:
+    """Return a play without pauses; what it says is added to `said`."""
+    queue = Queue(client.brain)
 
     def wait(_: float) -> None:
         time.sleep(0.21)  # claims of the queue last a fifth of a second
         queue.work()
 
     agents = people.agent_ids(client.brain.workspace)
-    Play(partial(send, client), said.append, wait, agents, "http://localhost", is_fast=True).run()
-    return said
+    return Play(partial(send, client), said.append, wait, agents, "http://localhost", is_fast=True)
+
+
+def desk_of(client: Client, name: str) -> Browser:
+    """Return the browser of a person of the demo who signed in."""
+    browser = Browser(client)
+    password = people.password_file(client.brain.workspace, name).read_text().strip()
+    assert browser.sign_in(name, password)[0] == 303
+    return browser
 
 
 @pytest.mark.promise("demo.play")
 def test_a_played_customer_reaches_the_right_person_and_may_be_played_again(client: Client) -> None:
     for _ in range(2):
-        said = "\n".join(play(client))
+        lines = list[str]()
+        play(client, lines).run()
+        said = "\n".join(lines)
         assert "The queue offers her to you: noor has time, too, and speaks no English." in said
         assert "“Listen first”\n" in said, "before the customer asks about a bill"
         assert "The desk suggests now: “Listen first”, “Walk through the bill”" in said
@@ -66,8 +75,22 @@ def test_a_played_customer_reaches_the_right_person_and_may_be_played_again(clie
     assert not list(client.brain.ledger.verify())
 
 
+def test_who_signs_in_as_the_demos_agent_has_the_played_customer_at_their_desk(client: Client) -> None:
+    played = play(client, [])
+    played._come_to_work()
+    played._browse()
+    anna = played._become_upset()
+    browser = desk_of(client, people.AGENT)
+    assert f'href="desk/{anna}"' in browser.get("/desk")[2]
+    status, _, page = browser.get(f"/desk/{anna}?lang=en")
+    assert (status, "Listen first" in page, "Walk through the bill" in page) == (200, True, False)
+    played._change_suggestion(anna)
+    assert "Walk through the bill" in browser.get(f"/desk/{anna}/now")[2]
+    played.close_open()
+
+
 def test_a_play_that_was_stopped_is_tidied_by_the_next(client: Client) -> None:
-    stopped = Play(partial(send, client), lambda _: None, lambda _: None, {}, "", is_fast=True)
+    stopped = play(client, [])
     stopped._welcome(stopped._customer("carl"))
     opened = stopped._wait_in_line()
     assert len(send(client, "lead", "GET", "/v1/handovers")["handovers"]) == len(opened)
@@ -81,8 +104,7 @@ def test_the_people_of_the_demo_sign_in_with_their_files_and_see_their_pages(cli
     for name, pages in ((people.AGENT, {"/desk": 200, "/lead": 403}), (people.LEAD, {"/desk": 200, "/lead": 200})):
         file = people.password_file(workspace, name)
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
-        browser = Browser(client)
-        assert browser.sign_in(name, file.read_text().strip())[0] == 303
+        browser = desk_of(client, name)
         assert {page: browser.get(page)[0] for page in pages} == pages
 
 

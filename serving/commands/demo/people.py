@@ -52,7 +52,7 @@ def make_people(workspace: Workspace) -> None:
 
 def agent_ids(workspace: Workspace) -> dict[str, str]:
     """Return name -> the id by which the ledger names each agent of the demo."""
-    return {AGENT: _id_of(workspace, AGENT) or AGENT, COLLEAGUE: COLLEAGUE}
+    return {AGENT: f"person:{_id_of(workspace, AGENT)}", COLLEAGUE: COLLEAGUE}
 
 
 def state_agents(send: Send, ids: Mapping[str, str]) -> None:

@@ -59,6 +59,7 @@ def suggestion_ask(release: Release, handover: Mapping[str, Any], number: str, l
         locale=locale,
         customer_id=handover.get("customer_id"),
         visitor_id=handover.get("visitor_id"),
+        account_id=handover.get("account_id"),
         channel=name,
         placements=(placement,),
         conversation_id=handover["conversation_id"],
