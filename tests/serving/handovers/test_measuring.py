@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from serving.brain.runtime import Brain
+from serving.events.moments import Watcher
 from serving.people.measuring import measure
 from tests.serving.handovers.test_agents import add, opened, state
-from tests.serving.workspaces import Client, ask, offers, small_workspace, welcome
+from tests.serving.workspaces import Client, ask, decide_and_send, offers, signal, small_workspace, welcome
 
 CHAT = """
 routing:
@@ -31,8 +32,29 @@ actions:
     tier: service
     value: 500
     purposes: [service]
-    treatments: [{id: web, channel: web, placements: [hero], content_ref: cms/1}]
+    treatments:
+      - {id: web, channel: web, placements: [hero], content_ref: cms/1}
+      - {id: invite, channel: proactive-chat, placements: [window], content_ref: cms/2}
+channels:
+  - {id: proactive-chat, direction: inbound, placements: [window]}
+bases:
+  - {id: help-by-chat, purpose: service, basis: contract, channels: [proactive-chat], text: "Art. 6(1)(b) GDPR"}
+caps:
+  - {id: one-invitation, count: channel, limit: 1, window_days: 7, channels: [proactive-chat], tiers: [service]}
+signals:
+  - {id: help-view, retention_days: 30}
+moments:
+  - id: looks-for-help
+    description: Somebody looks at page after page of help, and an agent is free.
+    on: help-view
+    when: "help_views >= 3 && chat_agents >= 1"
+    channel: proactive-chat
+    placements: [window]
+    every_h: 0
+    deliver: stream
 """
+VIEWS = "  - {name: help_views, dtype: int, source: signal, signal: {of: help-view, compute: count, window: 10min}}\n"
+CHAT = CHAT.replace("features:\n", "features:\n" + VIEWS)
 
 HERO = {"placements": [{"name": "hero", "limit": 5}]}
 
@@ -84,3 +106,24 @@ def test_what_is_older_than_stated_is_unknown_and_what_served_is_recorded(client
     state(client, "m-2", "off")
     measure(client.brain)
     assert not is_offered(client, "off")
+
+
+def invited(client: Client, customer: str) -> list[str]:
+    """Let the customer look at help three times, and return the states of what was delivered to them."""
+    events = [signal("help-view", f"customer:{customer}") for _ in range(3)]
+    assert client("POST", "/v1/signals", events)[1]["accepted"] == 3
+    decide_and_send(Watcher(client.brain))
+    held = client("GET", f"/v1/customers/{customer}/export")[1]["moments"]["deliveries"]
+    return [delivery["state"] for delivery in held]
+
+
+@pytest.mark.promise("routing.facts")
+def test_a_proactive_chat_is_opened_by_browsing_while_an_agent_is_free_and_within_its_cap(client: Client) -> None:
+    welcome(client, "c-7")
+    welcome(client, "c-8")
+    measure(client.brain)
+    assert invited(client, "c-7") == [], "nobody is free"
+    add(client, "m-3")
+    measure(client.brain)
+    assert len(invited(client, "c-8")) == 1
+    assert len(invited(client, "c-8")) == 1, "one invitation a week"
