@@ -308,11 +308,13 @@ def retrain(workspace: Workspace) -> Result:
 def report(workspace: Workspace, out: Path | None, pdstools: Path | None) -> Result:
     """Report what was decided and what came of it, such as control groups and drift, and write a page."""
     from features.ledger import now_us
+    from serving.pages.report.kept import keep_report
     from serving.pages.report.page import first_screen, write_page
     from training.learning import report
 
     with learning_context(workspace) as context:
         sections = report.report(context, now_us())
         more: dict[str, Any] = {"pdstools": report.for_pdstools(context, now_us(), pdstools)} if pdstools else {}
+    keep_report(workspace, sections)
     page = str(write_page(out or workspace.root / "report.html", sections))
     return {"page": page, "first_screen": first_screen(sections), **sections, **more}

@@ -156,6 +156,12 @@ class Retrain(Strict):
     longest_days: Annotated[float, Field(ge=1, le=800)] = 60.0
 
 
+class ReportSettings(Strict):
+    """How often `brain serve` makes a report, whose figures the lead's view shows; null: `brain report` by hand."""
+
+    every_h: Annotated[float, Field(ge=0.1, le=24 * 365)] | None = None
+
+
 class BrainSettings(Strict):
     """The settings in `brain.yaml`; an empty file is a development workspace on this machine.
 
@@ -176,6 +182,7 @@ class BrainSettings(Strict):
     erasure: Erasure = Erasure()
     checkpoints: CheckpointSettings = CheckpointSettings()
     retrain: Retrain = Retrain()
+    report: ReportSettings = ReportSettings()
     sign_in: SignInSettings = SignInSettings()
 
     @model_validator(mode="after")

@@ -2,7 +2,7 @@
 
 `brain retrain` runs as often as `brain.yaml` says, if it says so. While a challenger is on trial, `brain trial --guard`
 runs every few minutes in any case, and for a while after its promotion; it ends a trial that does harm, or goes back to
-the champion before, and changes nothing else. Both run at nice 15.
+the champion before, and changes nothing else. `brain report` runs as often as `brain.yaml` says. All run at nice 15.
 """
 
 import json
@@ -49,8 +49,8 @@ class Step:
 class Learning:
     """Starts each step when it is due.
 
-    The guard is due at once, because a server that restarts often would otherwise never run it. It runs independently
-    of a retraining step, which may take an hour.
+    Guard and report are due at once, because a server that restarts often would otherwise never run them. They run
+    independently of a retraining step, which may take an hour.
 
     :param marks: environment variables by which the processes of a run are found and ended with it
     :param now_s: a monotonic clock
@@ -63,6 +63,8 @@ class Learning:
         settings, started_s = workspace.settings.retrain, now_s()
         every_s = None if settings.every_h is None else 3600.0 * settings.every_h
         self.retrain = Step(("retrain",), every_s, started_s + (every_s or 0.0), lambda: True)
+        report_h = workspace.settings.report.every_h
+        self.report = Step(("report",), None if report_h is None else 3600.0 * report_h, started_s, lambda: True)
         self.guard = Step(("trial", "--guard"), 60.0 * settings.guard_every_min, started_s, self._on_trial)
 
     def start_due(self) -> None:
@@ -71,7 +73,7 @@ class Learning:
         One that cannot be started, as while nothing can be written, is due again after its usual time.
         """
         now_s = self._now_s()
-        for step in (self.retrain, self.guard):
+        for step in (self.retrain, self.guard, self.report):
             if step.is_due(now_s):
                 with suppress(OSError):
                     step.running = self._start(step.words)

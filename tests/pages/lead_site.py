@@ -36,6 +36,15 @@ class LeadSite:
         assert status == 200, answer
         return answer
 
+    def read(self, path: str) -> str:
+        """Return a page as the key of a lead reads it."""
+        lead = self.client.of_scope("lead")
+        status, _, content = self.beside.submit(
+            lambda: lead.raw("GET", path, accept="text/html", **{"accept-language": "en"})
+        ).result()
+        assert status == 200, content
+        return content.decode()
+
     def waits(self, customer: str, **more: Any) -> str:
         """Let a customer wait for a person; return the handover."""
         about = {"conversation_id": f"chat-{customer}", "channel": "chat", "reason": "asks for a person", **more}

@@ -6,8 +6,12 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
+from decisioning.times import DAY_US, iso
+from features.ledger import now_us
+from serving.pages.report.kept import NAME, keep_report
 from tests.pages.browser import SCHEMES, focus_order, overflow, violations
 from tests.pages.lead_site import LeadSite, lead_site
+from tests.pages.sections import whole
 
 HOSTILE = "<img src=x onerror=\"document.title='ran'\"> \u202e" + "x" * 150
 
@@ -46,7 +50,9 @@ def test_a_lead_offers_a_conversation_takes_one_over_answers_a_request_and_pause
         expect(page.get_by_text("No question of a customer waits for an answer.")).to_be_visible()
         (told,) = site.asked("GET", "/v1/requests?state=answered")["requests"]
         assert (told["number"], told["answer"], told["changed"]) == (number, "You are right.", True)
-        page.get_by_role("button", name=named("Take over", "c-held")).click()
+        page.get_by_role("link", name="c-held").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("You do not hold this conversation")
+        page.get_by_role("button", name="Take it over").click()
         expect(page.get_by_role("heading", level=1)).to_contain_text("c-held")
         assert site.shown(held)["agent_id"] == told_who(site)
 
@@ -130,3 +136,21 @@ def test_who_does_not_hold_a_conversation_sees_it_for_a_stated_reason_that_the_l
     ]
     with site.signed_in(browser) as page:
         expect(page.get_by_text("complaint 471,")).to_be_visible()
+
+
+@pytest.mark.promise("lead.figures")
+def test_the_figures_of_the_newest_report_are_shown_with_their_age(site: LeadSite) -> None:
+    workspace = site.client.brain.workspace
+    assert "No report was made yet." in site.read("/lead")
+    keep_report(workspace, whole({"at": iso(now_us() - 7_200_000_000)}))
+    shown = site.read("/lead")
+    assert "2 hours ago" in shown
+    assert "These figures are old." not in shown
+    keep_report(workspace, whole({"at": iso(now_us() - 3 * DAY_US), "widen_said": "`tv-bundle` could go."}))
+    shown = site.read("/lead")
+    assert "3 days ago" in shown
+    assert "These figures are old." in shown
+    assert "<code>tv-bundle</code> could go." in shown
+    (workspace.data / NAME).write_text("{")
+    assert "No report was made yet." in site.read("/lead"), "a damaged file is no report"
+    (workspace.data / NAME).unlink()

@@ -33,6 +33,17 @@ def test_a_step_is_taken_when_it_is_due_one_at_a_time(tmp_path: Path) -> None:
     assert learning.retrain.running is first, "the next one is due two hours after the last began"
 
 
+def test_a_report_is_made_as_often_as_the_settings_say(tmp_path: Path) -> None:
+    root = small_workspace(tmp_path / "ws").root
+    (root / "brain.yaml").write_text("report: {every_h: 24}\n")
+    workspace, now_s = Workspace.open(root), [0.0]
+    learning = Learning(workspace, {}, lambda: now_s[0])
+    assert learning.report.is_due(0.0), "at once, for a server that restarts often"
+    assert not learning.report.is_due(3600.0)
+    assert learning.report.is_due(24 * 3600.0)
+    assert not Learning(small_workspace(tmp_path / "other"), {}, lambda: 1e12).report.is_due(1e12)
+
+
 def test_who_watches_has_nothing_that_takes_seconds_to_import() -> None:
     code = "import sys, serving.lifecycle.supervisor; print({'ray', 'mlflow', 'lightgbm', 'pandas'} & set(sys.modules))"
     root = Path(__file__).resolve().parents[2]

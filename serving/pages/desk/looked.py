@@ -8,6 +8,7 @@ from typing import Any, Final
 from fastapi import Request, Response
 
 from decisioning.errors import BrainError, NotFound, RequestError, TooOften
+from decisioning.facts.handovers import ENDED, WAITS
 from serving.access.looks import doer_of, looker_of, note_recorded
 from serving.access.people.requests import read_form
 from serving.access.table import TABLE
@@ -33,7 +34,9 @@ async def not_held(desk: Desk, request: Request, visitor: Visitor, handover_id: 
     t = words(desk.language(request))
     if purpose is None:
         names = [(name, t[f"purpose-{name}"], name in _NEEDS_CASE) for name in STATED_PURPOSES]
-        about = {"t": t, "handover_id": handover_id, "purposes": names, "most": MOST_AN_HOUR}
+        leads = visitor.caller is not None and visitor.caller.has_any(("lead",))
+        act = "lead" if leads and row.state not in ENDED else "desk" if row.state in WAITS else ""
+        about = {"t": t, "handover_id": handover_id, "take": act, "purposes": names, "most": MOST_AN_HOUR}
         return desk.page(request, visitor, "desk/look.html", 403, **about)
     shown = await desk.brain.pools.long.run(_read, desk, request, row)
     note_recorded(request.scope)  # it was, when the purpose was stated

@@ -14,6 +14,8 @@ from serving.pages.desk.words import ago
 from serving.pages.figures import spaced
 from serving.pages.lead.board import MOST, Json
 from serving.pages.me.words import Language
+from serving.pages.report.first_screen import sentences, value_plot
+from serving.pages.report.kept import KeptReport
 from serving.pages.tables import TextTable
 
 _FILE: Final = Path(__file__).with_name("words.yaml")
@@ -58,6 +60,24 @@ class LeadWords:
             "paused": shown["paused"],
             "resume": self._t["resume"].format(next(iter(shown["paused"]), "")),
             "actions": [name for name in shown["actions"] if name not in shown["paused"]],
+        }
+
+    def figures(self, kept: KeptReport | None) -> Json:
+        """Return the figures of the newest report with its age, in the report's own language; or that there is none."""
+        if kept is None:
+            return {"figures": None}
+        age = ago(kept.report["at"], self._lang)
+        look_at = [one["said"] for one in kept.report["look_at"]]
+        return {
+            "figures": {
+                "at": self._t["figures-of"].format(self._moment(kept.report["at"]), age),
+                "stale": kept.is_stale,
+                "sentences": sentences(kept.report),
+                "value": value_plot(kept.report),
+                "look_at": self._cut(look_at),
+                "rises_said": kept.report["rises_said"],
+                "widen": kept.report.get("widen_said", ""),
+            }
         }
 
     def clock(self, at: datetime) -> str:

@@ -19,8 +19,10 @@ from serving.pages.lead.board import MOST, Json, board
 from serving.pages.lead.contents import LeadWords, words
 from serving.pages.lead.doings import doings, streams_in
 from serving.pages.me.words import Language
+from serving.pages.report.kept import kept_report
 
 LEAD: Final = "/lead"
+_PAGE: Final = "lead/lead.html"
 Short = Annotated[str, Query(max_length=40)]
 
 
@@ -30,7 +32,7 @@ def lead_routes(app: FastAPI, brain: Brain, people: People) -> None:
 
     @app.get(LEAD, include_in_schema=False)
     async def lead(request: Request, done: Short = "") -> Response:
-        return await _shown(desk, request, "lead/lead.html", done)
+        return await _shown(desk, request, _PAGE, done)
 
     @app.get(f"{LEAD}/now", include_in_schema=False)
     async def now(request: Request) -> Response:
@@ -74,7 +76,11 @@ async def _shown(desk: Desk, request: Request, template: str, done: str = "") ->
     looker = looker_of(request.scope, None)
     shown = await desk.brain.pools.long.run(looking.shown, desk.brain, looker, read, whom)
     note_recorded(request.scope)
-    content = LeadWords(desk.brain.snapshot.release, lang).page(shown)
+    in_words = LeadWords(desk.brain.snapshot.release, lang)
+    content = in_words.page(shown)
+    if template == _PAGE:
+        kept = await desk.brain.pools.long.run(kept_report, desk.brain.workspace)
+        content |= in_words.figures(kept)
     said = words(lang).get(done, "") if done.endswith("-done") or done.startswith("request-") else ""
     return desk.page(request, visitor, template, t=words(lang), done=said, me=_own_id(visitor.caller), **content)
 
