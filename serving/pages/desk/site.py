@@ -9,6 +9,7 @@ from urllib.parse import quote
 from fastapi import Request, Response
 
 from decisioning.errors import BrainError, WrongState
+from decisioning.records.audiences import answer_for
 from serving.access.callers import Caller, caller_of
 from serving.access.looks import Doer, doer_of, looker_of, note_recorded
 from serving.access.people.requests import People, signed_in_of
@@ -132,7 +133,7 @@ class Desk:
         """Return the decision of what to suggest now, the one that was made if nothing has happened since."""
         number = await self.brain.pools.short.run(number_of, self.brain, stream)
         ask = suggestion_ask(self.brain.snapshot.release, handover, number, lang)
-        return None if ask is None else await self.brain.commit(ask)
+        return None if ask is None else answer_for("agent", await self.brain.commit(ask))
 
 
 def _after_click(handover_id: str, asked: Mapping[str, str], t: Mapping[str, str]) -> Json:

@@ -1,0 +1,28 @@
+"""What the desk shows is written for agents: no figure and no reason that is the company's."""
+
+from pathlib import Path
+
+import pytest
+
+from serving.brain.runtime import Brain
+from tests.serving.workspaces import Client, small_workspace, welcome
+
+COMPANYS = ("multiplies its priority", "Expected value", "vermenigvuldigt de prioriteit", "Verwachte waarde")
+
+
+@pytest.mark.promise("audiences.desk")
+def test_the_desk_shows_nothing_that_is_for_the_company(tmp_path: Path) -> None:
+    brain = Brain(small_workspace(tmp_path / "shop"))
+    client = Client(brain)
+    welcome(client, "c-1")
+    about = {"request_id": "r-1", "customer_id": "c-1", "conversation_id": "chat-1", "channel": "chat"}
+    handover = client("POST", "/v1/handovers", {**about, "reason": "asks for a person"})[1]["handover_id"]
+    agent = client.of_scope("agent")
+    assert agent.raw("POST", f"/desk/{handover}/take", b"", content_type="application/x-www-form-urlencoded")[0] == 303
+    for lang in ("en", "nl"):
+        status, _, shown = agent.raw("GET", f"/desk/{handover}?lang={lang}")
+        assert status == 200
+        page = shown.decode()
+        assert "Suggest the television bundle" in page or "Stel de tv-bundel voor" in page
+        assert not [words for words in COMPANYS if words in page]
+    brain.close()
