@@ -3,7 +3,7 @@
 // Parts: the element with `data-part` (the address of its content) has pieces (`data-piece`). When something is told,
 // the content is asked for again, and each piece that differs is replaced, unless something in it is focused, hovered
 // or typed in: then the element with `data-news` is shown, whose button replaces all. Texts in `data-time` do not count
-// as a difference.
+// as a difference, and are written anew. With `data-refresh-s` it is asked again every so many seconds, too.
 // Forms: a form is sent once. While the connection is lost it is kept, and sent once it is back.
 // Notes: what is typed in a field with `data-keep` stays in this tab until it is sent.
 // Session: `data-idle-s` of the body says after how many seconds without a request it ends.
@@ -51,7 +51,7 @@
       const there = old.get(piece.dataset.piece);
       old.delete(piece.dataset.piece);
       if (!there) { isLeft = true; continue; }
-      if (bare(there) === bare(piece)) continue;
+      if (bare(there) === bare(piece)) { tell(there, piece); continue; }
       if (isBusy(there) && !force) isLeft = true;
       else there.replaceWith(piece);
     }
@@ -62,6 +62,11 @@
     if (now && now !== before && $("[data-said]")) $("[data-said]").textContent = `${$("#do").textContent}: ${now}`;
   }
 
+  function tell(there, piece) {
+    const times = [...piece.querySelectorAll("[data-time]")];
+    for (const [at, one] of there.querySelectorAll("[data-time]").entries()) one.textContent = times[at].textContent;
+  }
+
   function hear() {
     clearTimeout(timer);
     timer = setTimeout(show, GATHER_MS);
@@ -70,6 +75,7 @@
   offer?.querySelector("button").addEventListener("click", () => show({force: true}));
   part?.addEventListener("mouseleave", () => { if (!offer.hidden) show(); });
   document.addEventListener("live", hear);
+  if (part?.dataset.refreshS) setInterval(show, part.dataset.refreshS * 1_000);
   new MutationObserver(() => { if (root.dataset.connection === "live") { send(); hear(); } })
     .observe(root, {attributeFilter: ["data-connection"]});
 

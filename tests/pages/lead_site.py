@@ -12,6 +12,8 @@ from typing import Any
 import uvicorn
 from playwright.sync_api import Browser, Page
 
+from decisioning.times import iso
+from features.ledger import now_us
 from serving.brain.runtime import Brain
 from serving.commands.access import people
 from serving.customers.rights import asking
@@ -122,3 +124,20 @@ def lead_site(folder: Path) -> Iterator[LeadSite]:
     thread.join()
     site.beside.shutdown()
     client.brain.close()
+
+
+def a_busy_day(site: LeadSite) -> str:
+    """Let customers wait, ask and object as on a busy day; return a conversation that bo has."""
+    for n in range(4):
+        site.waits(f"c-10{n}", upset=n < 2, reason=("asks for a person", "moves house", "double bill", "fault")[n])
+    late, held = site.waits("c-2001", reason="wants to leave"), site.waits("c-2002", reason="moves house")
+    site.stepped(late, "offered", agent_id="ana", due_at=iso(now_us() - 60_000_000))
+    site.stepped(held, "accepted", agent_id="bo")
+    site.contests("c-3001", site.known("c-3001")[0], "I never asked for television. Why do I see this?")
+    decision, action = site.known("c-3002")
+    note = "She had told us twice that she moves next week, so I did not offer it. " * 3
+    about = {"override_id": "ov-1", "decision_id": decision, "action": action, "kind": "overridden"}
+    site.asked("POST", "/v1/overrides", {**about, "reason": "not_suitable", "note": note})
+    objection = {"customer_id": "c-3002", "purpose": "marketing", "status": "objected"}
+    site.asked("POST", "/v1/consents", {**objection, "source": "telephone"})
+    return held

@@ -4,7 +4,8 @@ Each page is taken at 320, 768 and 1440 px, in light and dark, and its first pag
 components and the report of an empty workspace are taken.
 
 `python -m tests.pages.screenshots --readme` takes the picture of the README: the first screen of the report on a
-generated operator. `python -m tests.pages.screenshots --me` takes those of the customer's own page, in both languages.
+generated operator. `python -m tests.pages.screenshots --me` takes those of the customer's own page, and `--lead` those
+of the lead's view, in both languages.
 """
 
 import sys
@@ -15,10 +16,12 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Browser
 
+from serving.pages.report.kept import keep_report
 from serving.pages.report.page import write_page
 from serving.pages.styleguide.contents import TEMPLATE, contents
 from serving.pages.templates import write_document
 from tests.pages.browser import CHROMIUM, MISSING, SCHEMES, chromium
+from tests.pages.lead_site import a_busy_day, lead_site
 from tests.pages.operated import operated
 from tests.pages.own_site import OwnSite, served
 from tests.pages.sections import whole
@@ -100,7 +103,29 @@ def _visit(browser: Browser, site: OwnSite, lang: str, scheme: Any, width: int) 
     page.close()
 
 
+def lead_page() -> int:
+    """Take the pictures of the lead's view, of what an agent sees who does not hold a conversation, and on paper."""
+    if CHROMIUM is None:
+        print(MISSING)  # noqa: T201  it is a command
+        return 1
+    OUT.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() as folder, lead_site(Path(folder)) as site, chromium() as browser:
+        held = a_busy_day(site)
+        with operated(Path(folder), _CUSTOMERS // 5) as made:
+            keep_report(site.client.brain.workspace, made.report)
+        for lang, scheme, width in ((n, s, w) for n in ("nl", "en") for s in SCHEMES for w in WIDTHS):
+            look: Any = {"color_scheme": scheme, "viewport": {"width": width, "height": 900}}
+            with site.signed_in(browser, path=f"/lead?lang={lang}", **look) as page:
+                page.screenshot(path=OUT / f"lead-{lang}-{width}-{scheme}.png", full_page=True)
+                if (lang, scheme, width) == ("en", "light", 1440):
+                    page.pdf(path=OUT / "lead.pdf", prefer_css_page_size=True)
+                page.goto(f"{site.address}/desk/{held}?lang={lang}")
+                page.screenshot(path=OUT / f"look-{lang}-{width}-{scheme}.png", full_page=True)
+    print(f"{len(list(OUT.iterdir()))} files in {OUT}")  # noqa: T201  it is a command
+    return 0
+
+
 if __name__ == "__main__":
     asked = sys.argv[1:]
-    special = {"--readme": readme, "--me": own_page}.get(asked[0] if asked else "")
+    special = {"--readme": readme, "--me": own_page, "--lead": lead_page}.get(asked[0] if asked else "")
     sys.exit(main([Path(name) for name in asked]) if special is None else special())

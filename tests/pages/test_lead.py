@@ -85,6 +85,36 @@ def test_every_state_is_accessible_and_fits_320_px(browser: Browser, site: LeadS
         assert page.locator("html").get_attribute("lang") == lang, "the language is kept"
 
 
+@pytest.mark.promise("lead.view")
+def test_what_lapsed_comes_first_and_what_has_time_last(site: LeadSite) -> None:
+    late, owned, upset = site.waits("c-late"), site.waits("c-owned"), site.waits("c-cross", upset=True)
+    site.stepped(late, "offered", agent_id="cy-2", due_at=iso(now_us() - 1_000_000))
+    site.stepped(owned, "ticket", agent_id="lead", due_at=iso(now_us() + DAY_US))
+    needs = site.read("/lead/now").partition("<h3>")[0]
+    places = [needs.index(f"/desk/{one}") for one in (late, upset, owned)]
+    assert places == sorted(places)
+    assert "not answered in time" in needs
+    assert "waits for a written answer" in needs
+    for one in (late, upset, owned):
+        site.stepped(one, "resolved")
+
+
+@pytest.mark.long
+def test_news_is_taken_up_by_itself_and_not_under_a_focus(browser: Browser, site: LeadSite) -> None:
+    site.waits("c-before", upset=True)
+    with site.signed_in(browser) as page:
+        expect(page.locator("html")).to_have_attribute("data-connection", "live")
+        site.waits("c-new", upset=True)
+        expect(page.get_by_role("link", name="c-new")).to_be_visible()
+        page.get_by_label("Agent for c-new").focus()
+        site.waits("c-newer", upset=True)
+        expect(page.get_by_role("button", name="There is news. Show it")).to_be_visible()
+        expect(page.get_by_role("link", name="c-newer")).to_have_count(0)
+        expect(page.get_by_label("Agent for c-new")).to_be_focused()
+        page.get_by_role("button", name="There is news. Show it").click()
+        expect(page.get_by_role("link", name="c-newer")).to_be_visible()
+
+
 @pytest.mark.long
 def test_everything_on_the_page_is_reached_by_keyboard(browser: Browser, site: LeadSite) -> None:
     site.waits("c-keys", upset=True)

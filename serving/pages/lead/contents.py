@@ -11,6 +11,7 @@ from yaml import safe_load
 
 from decisioning.catalogue.release import Release
 from serving.pages.desk.words import ago
+from serving.pages.desk.words import words as desk_words
 from serving.pages.figures import spaced
 from serving.pages.lead.board import MOST, Json
 from serving.pages.me.words import Language
@@ -28,8 +29,9 @@ _DATED: Final = frozenset(("offered", "call_back", "ticket"))
 
 @cache
 def words(language: Language) -> dict[str, str]:
-    """Return name -> text in a language."""
-    return {str(name): texts[language] for name, texts in safe_load(_FILE.read_text(encoding="utf-8")).items()}
+    """Return name -> text in a language; what is not said otherwise here is said as at the desk."""
+    own = {str(name): texts[language] for name, texts in safe_load(_FILE.read_text(encoding="utf-8")).items()}
+    return {**desk_words(language), **own}
 
 
 class LeadWords:
@@ -96,13 +98,14 @@ class LeadWords:
     def _need(self, one: Json) -> Json:
         wait = self._t["waits"].format(ago(one["waits_s"], self._lang))
         due = self._due(one) if one["due_at"] and one["state"] in _DATED else ""
-        parts = (wait, due, one.get("skill") or "", one["channel"], one["reason"])
+        parts = (due, one.get("skill") or "", one["channel"], one["reason"])
         return {
             **self._who(one),
             "kind": self._t[one["kind"]],
             "tone": _TONES.get(one["kind"], "harm"),
             "upset": bool(one.get("upset")) and one["kind"] != "upset",
             "is_call": one["kind"] == "alone",
+            "wait": wait,
             "about": " · ".join(part for part in parts if part),
             "agent": one["agent_id"],
             "helpers": one["helpers"],
