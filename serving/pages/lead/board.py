@@ -32,11 +32,12 @@ def board(brain: Brain) -> Json:
     now = now_us()
     rows = sorted(handovers.rows_in(brain, _OPEN), key=lambda row: row.waits_us)
     needs = sorted(_needs(brain, rows, now), key=lambda one: (KINDS.index(one["kind"]), -one["waits_s"]))
+    urgent = {one["handover_id"] for one in needs[:MOST]}
     return {
         "needs": list(_with_helpers(brain, needs[:MOST], {row.id: row for row in rows})),
         "more": max(0, len(needs) - MOST),
         "queue": list(_by_skill(brain, rows, now)),
-        "held": [_shown(row, now) for row in rows if row.state in _WITH_AGENT],
+        "held": [_shown(row, now) for row in rows if row.state in _WITH_AGENT and row.id not in urgent],
         "agents": _by_state(agents.listed(brain, "")["agents"]),
     }
 
