@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
 
@@ -11,12 +12,15 @@ from decisioning.review.simulated.outcomes import SimulatedCustomer, SimulatedDe
 from serving.pages.simulation.page import page_of
 from serving.pages.simulation.words import sentences
 from tests.pages.browser import every_view, focus_order, opened, overflow
-from training.learning.simulated_change import change_figures
+from training.learning.simulated_change import change_figures, per_day
 
 HOSTILE = "<img src=x onerror=alert(1)> Öztürk-" + "van-den-" * 6
 SALE = SimulatedOffer("tv-bundle-with-a-very-long-name", "tv.web", "grow", 4.0, 12.0)
 HELP = SimulatedOffer("fix-router", "fix.web", "service", 0.5, 900.0)
 TV = SimulatedOffer("tv-bundle", "tv.web", "grow", 3.0, 900.0)
+
+CALLED = np.repeat([[0.0, 0.0], [0.0, 1.0], [1.0, 1.0]], 100, axis=0)
+"""How often each of 300 customers was handed to a person, before and after."""
 
 
 def rows(n: int = 240) -> list[SimulatedCustomer]:
@@ -52,6 +56,7 @@ def figures(of: list[SimulatedCustomer]) -> dict[str, Any]:
         "unknown_features": [],
         "examples": [example] if counted["flows"] else [],
         "assumed": "Each customer comes once to each place.",
+        "handovers": {"days": 7.0, "conversations": 900, "agents": 12, "at_once": 30, **per_day(CALLED, 7.0)},
         "withheld": [{**row, "text": "no permission for marketing"} for row in counted["withheld"]],
     }
 
