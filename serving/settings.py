@@ -55,7 +55,9 @@ class Http(Strict):
     were refused just before. `hosts` are the names, beside `host` and those of this machine, by which callers address
     the server. `keys: off` asks for no key; it is for development on loopback only. A key that sends more than
     `max_key_requests_per_s` is answered 429, except for what customers have a right to. `origins` are the sites whose
-    pages may call the server, as in `https://www.example.com`; /mcp refuses pages of all others. A `host` beyond this
+    pages may call the server, as in `https://www.example.com`; /mcp refuses pages of all others. `frame_origins` are
+    the sites that may show the desk inside their own pages, as a desktop of agents does. No other site may show any
+    page, and browsers send the session's cookie only if both are of one site, such as example.com. A `host` beyond this
     machine needs `tls`, or `behind_proxy: true`, which states that a proxy ends TLS in front of the server, takes no
     other requests, and names the caller in `X-Forwarded-For`.
     """
@@ -71,6 +73,7 @@ class Http(Strict):
     keys: Literal["on", "off"] = "on"
     max_key_requests_per_s: Annotated[int, Field(ge=1, le=1_000_000)] = 2_000
     origins: tuple[Origin, ...] = ()
+    frame_origins: tuple[Origin, ...] = ()
     tls: Tls | None = None
     behind_proxy: bool = False
 

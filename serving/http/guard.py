@@ -14,6 +14,7 @@ from serving.access.looks import is_unrecorded
 from serving.access.people.requests import new_cookie
 from serving.brain.metrics import Metrics
 from serving.http.replies import problem_reply
+from serving.pages.desk.panel import is_of_desk, sign_in_beside
 from serving.pages.frame import refused_page, wants_page
 from serving.pages.sign_in.routes import to_sign_in
 from serving.problems import NO_KEY, OUT_OF_SCOPE, SIGN_IN_REFUSED
@@ -60,6 +61,7 @@ _LIVE_PAGE: Final[_Headers] = (
     (b"cache-control", b"no-store"),
 )
 """Of the other pages, with the one script of our own, a static file."""
+_UNFRAMED: Final = b"frame-ancestors 'none'"
 _FIRST: Final = "/"
 _HEADERS: Final = {"docs": _DOCS, "static": _DOCS, "sign-in": _PAGE, "sign-out": _PAGE, "me": _PAGE}
 """By the first segment of the path."""
@@ -78,8 +80,11 @@ class AtTheDoors:
     It also gives every answer its headers for browsers, and notes what was refused.
     """
 
-    def __init__(self, app: ASGIApp, doors: Doors, metrics: Metrics, events: SecurityEvents) -> None:
+    def __init__(
+        self, app: ASGIApp, doors: Doors, metrics: Metrics, events: SecurityEvents, frames: Collection[str] = ()
+    ) -> None:
         self._app, self._doors, self._metrics, self._events = app, doors, metrics, events
+        self._frames = f"frame-ancestors {' '.join(frames)}".encode() if frames else _UNFRAMED
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI has it."""
@@ -94,7 +99,7 @@ class AtTheDoors:
             if message["type"] == "http.response.start":
                 if is_unrecorded(scope, message["status"]):
                     raise RuntimeError("a route would show a customer, and recorded no look")
-                message["headers"] = [*message["headers"], *_more_headers(scope)]
+                message["headers"] = [*message["headers"], *_framed(_more_headers(scope), scope, self._frames)]
                 if refusal is None and message["status"] in _NOTED:
                     self._note(scope, _NOTED[message["status"]])
             await send(message)
@@ -114,12 +119,20 @@ class AtTheDoors:
         self._events.add(kind, None if caller is None else caller.id, scope["method"], scope["path"])
 
 
+def _framed(headers: _Headers, scope: Scope, frames: bytes) -> _Headers:
+    """Return the headers of an answer; those of the desk let the listed sites show it inside their pages."""
+    if not is_of_desk(scope):
+        return headers
+    return tuple((name, value.replace(_UNFRAMED, frames)) for name, value in headers)
+
+
 def _answer_to(refusal: Refusal, scope: Scope) -> Response:
     """Return the answer to a request that is refused: a page to a person, who may sign in, else a problem document."""
     if not wants_page(scope) or b"authorization" in dict(scope["headers"]):
         return problem_reply(refusal.kind, refusal.detail, headers=refusal.headers)
     if refusal.kind is NO_KEY:
-        return to_sign_in(Request(scope))
+        in_frame = is_of_desk(scope) and dict(scope["headers"]).get(b"sec-fetch-dest") == b"iframe"
+        return sign_in_beside(Request(scope)) if in_frame else to_sign_in(Request(scope))
     return refused_page(Request(scope), refusal.kind.status, refusal.kind.title, refusal.detail or refusal.kind.about)
 
 

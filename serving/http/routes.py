@@ -183,9 +183,10 @@ def _guard(app: FastAPI, brain: Brain, doors: Doors, events: SecurityEvents) -> 
     if missing := TABLE.missing(f"{method} {route.path}" for route in routes for method in route.methods or ()):
         raise Refused(f"serving/access/scopes.yaml has no line for {', '.join(missing)}")
     describe_routes(app)
-    app.add_middleware(AtTheDoors, doors=doors, metrics=brain.metrics, events=events)
-    if origins := brain.workspace.settings.http.origins:
-        app.add_middleware(ListedOrigins, origins=origins)
+    http = brain.workspace.settings.http
+    app.add_middleware(AtTheDoors, doors=doors, metrics=brain.metrics, events=events, frames=http.frame_origins)
+    if http.origins:
+        app.add_middleware(ListedOrigins, origins=http.origins)
     app.add_middleware(EncodedPaths)
     app.add_middleware(AnswersErrors)
 

@@ -15,10 +15,10 @@ from serving.access.looks import Doer, doer_of, looker_of, note_recorded
 from serving.access.people.requests import People, signed_in_of
 from serving.access.people.signing import new_token
 from serving.brain.runtime import Brain
-from serving.contract import HandoverStepIn
-from serving.customers import looking
+from serving.contract import HandoverStepIn, OutcomeIn
+from serving.customers import looking, outcomes
 from serving.pages.desk.contents import Json, ShownConversation, home_of
-from serving.pages.desk.view import number_of, suggestion_ask
+from serving.pages.desk.view import number_of, suggestion_ask, superseded
 from serving.pages.desk.words import words
 from serving.pages.frame import page
 from serving.pages.me.words import LANGUAGES, Language, language_of
@@ -133,7 +133,12 @@ class Desk:
         """Return the decision of what to suggest now, the one that was made if nothing has happened since."""
         number = await self.brain.pools.short.run(number_of, self.brain, stream)
         ask = suggestion_ask(self.brain.snapshot.release, handover, number, lang)
-        return None if ask is None else answer_for("agent", await self.brain.commit(ask))
+        if ask is None:
+            return None
+        for offer_id in await self.brain.pools.short.run(superseded, self.brain, stream, ask):
+            ended = OutcomeIn(outcome_id=f"desk-ended-{offer_id}", offer_id=offer_id, outcome="expired")
+            await self.brain.pools.short.run_async(outcomes.record_outcome, self.brain, ended)
+        return answer_for("agent", await self.brain.commit(ask))
 
 
 def _after_click(handover_id: str, asked: Mapping[str, str], t: Mapping[str, str]) -> Json:

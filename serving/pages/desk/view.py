@@ -13,6 +13,7 @@ from decisioning.facts.standing_rules import NO_PAST
 from features.ledger import now_us
 from features.ledger.tables import EMPTIED, SIGNALS
 from serving.brain import explaining
+from serving.brain.repeats import request_key
 from serving.brain.runtime import Brain
 
 Json = dict[str, Any]
@@ -72,6 +73,22 @@ def number_of(brain: Brain, stream: str) -> str:
     outcomes = sum(len(happened) for happened in standings[0].outcomes.values())
     consents = sum(consent.record for consent in standings[0].consents)
     return f"{versions[0]}-{outcomes}-{consents}"
+
+
+def superseded(brain: Brain, stream: str, ask: Ask) -> list[str]:
+    """Return the offers of earlier suggestions on this channel that nobody said, and that are not of this request.
+
+    Their reservations would keep the same action from being suggested again in the same conversation.
+    """
+    record = brain.ledger.lookup(request_key(ask, 0))
+    own = () if record is None else (record.folded or {"contacts": ()})["contacts"]
+    kept, now = {contact["offer_id"] for contact in own}, now_us()
+    return [
+        contact.offer_id
+        for contact in own_standing(brain, stream).contacts
+        if contact.channel == ask.channel and contact.state == "reserved" and now < contact.reserved_until_us
+        if contact.offer_id not in kept
+    ]
 
 
 def doings(brain: Brain, streams: Iterable[str]) -> list[Doing]:
