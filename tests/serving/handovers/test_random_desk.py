@@ -20,6 +20,8 @@ from tests.serving.people.own_page import entered
 from tests.serving.workspaces import Client, Json, ask, offers, signal, small_workspace, welcome
 
 STEPS = 100
+OWN = 0.75
+"""How often agents act on what they hold, rather than on anything."""
 CUSTOMER = "c-random"
 PASSWORD = "correct horse battery"
 WAITS, ENDED = ("opened", "transferred"), ("resolved", "cancelled")
@@ -89,8 +91,9 @@ class Scenario:
             if step in anybody:
                 step()  # type: ignore[call-arg]
             else:
-                name = self.chance.choice([*self.desks])
-                step(name, self.chance.choice(self.model.holds(self.ids[name]) or [*self.model.handovers]))  # type: ignore[call-arg]
+                name, every = self.chance.choice([*self.desks]), [*self.model.handovers]
+                own = self.model.holds(self.ids[name]) if self.chance.random() < OWN else []
+                step(name, self.chance.choice(own or every))  # type: ignore[call-arg]
 
     def chat(self) -> None:
         """A conversation needs a person: the company's chat opens a handover."""
