@@ -3,9 +3,10 @@
 Each page is taken at 320, 768 and 1440 px, in light and dark, and its first page on paper as a PDF. Without files, the
 components and the report of an empty workspace are taken.
 
-`python -m tests.pages.screenshots --readme` takes the picture of the README: the first screen of the report on a
-generated operator. `python -m tests.pages.screenshots --me` takes those of the customer's own page, and `--lead` those
-of the lead's view, in both languages.
+`python -m tests.pages.screenshots --readme` takes the first picture of the README: the first screen of the report on a
+generated operator; with `--people` those of the desk, the lead's view and a customer's own page, in the demo.
+`python -m tests.pages.screenshots --me` takes those of the customer's own page, and `--lead` those of the lead's view,
+in both languages.
 """
 
 import sys
@@ -14,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from PIL import Image
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from serving.pages.report.kept import keep_report
 from serving.pages.report.page import write_page
@@ -24,6 +25,7 @@ from tests.pages.browser import CHROMIUM, MISSING, SCHEMES, chromium
 from tests.pages.lead_site import a_busy_day, lead_site
 from tests.pages.operated import operated
 from tests.pages.own_site import OwnSite, served
+from tests.pages.played import played
 from tests.pages.sections import whole
 
 OUT = Path("build/screenshots")
@@ -56,19 +58,39 @@ def main(files: list[Path]) -> int:
 
 
 def readme(path: Path = README, customers: int = _CUSTOMERS) -> int:
-    """Write the README's picture."""
+    """Write the README's pictures."""
     if CHROMIUM is None:
         print(MISSING)  # noqa: T201  it is a command
         return 1
     with TemporaryDirectory() as folder, operated(Path(folder), customers) as made, chromium() as browser:
         window = browser.new_page(viewport=README_SIZE, color_scheme="light")
         window.goto(write_page(Path(folder) / "report.html", made.report).as_uri())
-        window.screenshot(path=path)
+        _keep(window, path)
+    return 0
+
+
+def people_pages(folder: Path = README.parent) -> int:
+    """Write the README's pictures of the desk, the lead's view and a customer's own page."""
+    if CHROMIUM is None:
+        print(MISSING)  # noqa: T201  it is a command
+        return 1
+    with TemporaryDirectory() as root, played(Path(root)) as demo, chromium() as browser:
+        _keep(demo.signed_in(browser, "agent", f"/desk/{demo.handover}", 1366, 768), folder / "desk.png")
+        _keep(demo.signed_in(browser, "lead", "/lead", 1366, 768), folder / "lead.png")
+        window = browser.new_page(viewport={"width": 1000, "height": 900}, color_scheme="light")
+        window.goto(f"{demo.address}/me/{demo.own_link}")
+        window.get_by_role("button").first.click()
+        _keep(window, folder / "me.png")
+    return 0
+
+
+def _keep(window: Page, path: Path) -> None:
+    """Keep a picture of what a window shows, with few colours, so that it is small."""
+    window.screenshot(path=path)
     with Image.open(path) as picture:
         few = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
     few.save(path, optimize=True)
     print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")  # noqa: T201  it is a command
-    return 0
 
 
 def own_page() -> int:
@@ -127,5 +149,6 @@ def lead_page() -> int:
 
 if __name__ == "__main__":
     asked = sys.argv[1:]
-    special = {"--readme": readme, "--me": own_page, "--lead": lead_page}.get(asked[0] if asked else "")
+    commands = {"--readme": readme, "--people": people_pages, "--me": own_page, "--lead": lead_page}
+    special = commands.get(asked[0] if asked else "")
     sys.exit(main([Path(name) for name in asked]) if special is None else special())

@@ -122,12 +122,12 @@ class Play:
         return str(called["handover_id"])
 
     def _change_suggestion(self, anna: str) -> None:
-        before = self._shown(self._decide("anna", "agent"))
+        before = self._suggested("anna")
         self.say(f"You have her. The desk suggests: {before}")
         self._look(f"{self.url}/desk/{anna} says what to do, what not to do, and what she just did.")
         self._signal("anna", "page-view", page="bill", seconds=5.0)
         self._message("anna", ABOUT_BILL)
-        after = self._shown(self._decide("anna", "agent"))
+        after = self._suggested("anna")
         self.say(f"Her last thirty seconds change what you should do. The desk suggests now: {after}")
         self._look("The same page has changed by itself.")
 
@@ -194,10 +194,18 @@ class Play:
         self._signal(name, "message", **said)
         self.say(f"  {name if author == 'customer' else 'bot'}: “{text}”")
 
+    def _suggested(self, name: str) -> str:
+        """Return what the desk suggests now, without deciding it once more."""
+        previewed = {**self._asked(name, "agent", talks=True), "mode": "preview"}
+        return self._shown(self.send("data-science", "POST", "/v1/decisions", previewed))
+
     def _decide(self, name: str, channel: str, *, talks: bool = True, **context: str) -> Json:
         """Return a decision. `talks`: within the customer's conversation."""
+        return self.send("agent", "POST", "/v1/decisions", self._asked(name, channel, talks=talks, **context))
+
+    def _asked(self, name: str, channel: str, *, talks: bool, **context: str) -> Json:
         placement = {"web": {"name": "hero"}, "agent": {"name": "suggestion", "limit": 3}}[channel]
-        asked = {
+        return {
             "request_id": f"{PREFIX}{uuid.uuid4().hex}",
             "customer_id": self._customer(name),
             "account_id": f"a-{self._customer(name)}",
@@ -207,7 +215,6 @@ class Play:
             "context": context,
             **({"conversation_id": self._conversation(name)} if talks else {}),
         }
-        return self.send("agent", "POST", "/v1/decisions", asked)
 
     @staticmethod
     def _shown(answer: Json, only: str | None = None) -> str:
