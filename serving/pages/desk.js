@@ -13,7 +13,7 @@
   const $ = selector => document.querySelector(selector), all = selector => [...document.querySelectorAll(selector)];
   const root = document.documentElement, about = document.body.dataset, part = $("[data-part]"), offer = $("[data-news]");
   const GATHER_MS = 100, BEAT_MS = 10_000, idleMs = Number(about.idleS || 0) * 1_000;
-  let timer = 0, isAsking = false, isDue = false, seenMs = Date.now(), activeMs = seenMs, kept = null;
+  let timer = 0, isAsking = false, isDue = false, isLeaving = false, seenMs = Date.now(), activeMs = seenMs, kept = null;
 
   // Parts
   const isBusy = piece => piece.matches(":hover") || piece.contains(document.activeElement);
@@ -30,7 +30,7 @@
     try {
       const answer = await fetch(part.dataset.part, {headers: {accept: "text/html"}, redirect: "error"});
       if (answer.ok) replace(await answer.text(), force);
-      else if ([401, 403, 404].includes(answer.status)) location.reload();
+      else if ([401, 403, 404].includes(answer.status) && !isLeaving) location.reload();
     } catch { /* the connection is lost, which the page says by itself; it is asked again once it is back */ }
     isAsking = false;
     if (isDue) show();
@@ -100,6 +100,8 @@
   }
   addEventListener("online", () => setTimeout(send, 500));
   addEventListener("pageshow", () => all("form[data-sent]").forEach(form => delete form.dataset.sent));
+
+  addEventListener("beforeunload", () => { isLeaving = true; });
 
   // Notes
   const place = field => `note ${location.pathname} ${field.dataset.keep}`;

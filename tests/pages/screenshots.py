@@ -22,6 +22,8 @@ from serving.pages.report.page import write_page
 from serving.pages.styleguide.contents import TEMPLATE, contents
 from serving.pages.templates import write_document
 from tests.pages.browser import CHROMIUM, MISSING, SCHEMES, chromium
+from tests.pages.desk_site import DeskSite, at_desk, new_customer
+from tests.pages.desk_site import served as desk_served
 from tests.pages.lead_site import a_busy_day, lead_site
 from tests.pages.operated import operated
 from tests.pages.own_site import OwnSite, served
@@ -147,8 +149,38 @@ def lead_page() -> int:
     return 0
 
 
+def desk() -> int:
+    """Take the pictures of the desk."""
+    if CHROMIUM is None:
+        print(MISSING)  # noqa: T201  it is a command
+        return 1
+    OUT.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() as folder, desk_served(Path(folder)) as site, chromium() as browser:
+        for lang, scheme, width in ((n, s, w) for n in ("nl", "en") for s in SCHEMES for w in WIDTHS):
+            _work(browser, site, lang, scheme, width)
+    print(f"{len(list(OUT.iterdir()))} files in {OUT}")  # noqa: T201  it is a command
+    return 0
+
+
+def _work(browser: Browser, site: DeskSite, lang: str, scheme: Any, width: int) -> None:
+    """Work at a desk, and take a picture of each state."""
+    with at_desk(browser, site, color_scheme=scheme, viewport={"width": width, "height": 768}) as page:
+
+        def take(name: str, query: str = "") -> None:
+            page.goto(f"{site.address}/desk{query}{'&' if '?' in query else '?'}lang={lang}")
+            page.screenshot(path=OUT / f"desk-{name}-{lang}-{width}-{scheme}.png", full_page=True)
+
+        customer = new_customer()
+        handover = site.taken(page, customer, language=lang, reason="verhuizing" if lang == "nl" else "moves house")
+        site.told("page-view", customer, page="paid-tv")
+        take("conversation", f"/{handover}")
+        take("answered", f"/{handover}?done=kept&what=maybe&once=o")
+        take("consent", f"/{handover}?consent=newsletter")
+        take("home")
+
+
 if __name__ == "__main__":
     asked = sys.argv[1:]
-    commands = {"--readme": readme, "--people": people_pages, "--me": own_page, "--lead": lead_page}
+    commands = {"--readme": readme, "--people": people_pages, "--me": own_page, "--lead": lead_page, "--desk": desk}
     special = commands.get(asked[0] if asked else "")
     sys.exit(main([Path(name) for name in asked]) if special is None else special())

@@ -69,6 +69,9 @@ def test_a_no_empties_the_list_at_once_and_a_yes_needs_its_steps(page: Page, sit
     page.get_by_role("button", name="Withdraw : marketing").click()
     expect(page.locator("[data-piece=dont]")).to_contain_text("Suggest the television bundle")
     expect(page.locator("[data-piece=next]")).not_to_contain_text("Suggest the television bundle")
+    page.get_by_role("button", name="Object : emotion").click()
+    expect(page.locator("[data-piece=head]")).to_contain_text("Not shown: the customer asked so.")
+    assert site.records("consent", customer)[-1]["status"] == "objected"
     page.get_by_role("button", name="Ask for newsletter").click()
     expect(page.locator(".desk-aloud")).to_contain_text("May we write to you about offers?")
     names = page.get_by_label("For which channel").locator("option").all_inner_texts()
@@ -76,7 +79,7 @@ def test_a_no_empties_the_list_at_once_and_a_yes_needs_its_steps(page: Page, sit
     assert "phone" not in names, "the company called the customer"
     page.get_by_label("For which channel").select_option("email")
     page.get_by_role("button", name="The customer says yes").click()
-    assert site.records("consent", customer)[-1]["status"] == "withdrawn", "the text was not read: nothing is sent"
+    assert site.records("consent", customer)[-1]["status"] == "objected", "the text was not read: nothing is sent"
     csrf = page.locator("input[name=csrf]").first.input_value()
     whole = {"csrf": csrf, "once": "o-1", "purpose": "newsletter", "channel": "email", "read": "2026-02", "said": "yes"}
     for name, wrong in (("read", ""), ("read", "2025"), ("channel", "*"), ("said", ""), ("channel", "phone")):

@@ -103,7 +103,7 @@ class ShownConversation:
             "others": others,
             "dont": not_to_do(self._release, candidates, self.lang),
             "doings": [{"kind": d.kind, "ago": ago(d.ago_s, self.lang)} for d in doings(self.brain, [self.stream])],
-            "consents": list(consents_of(own_standing(self.brain, self.stream))),
+            "consents": list(consents_of(self._release, own_standing(self.brain, self.stream))),
             "grants": [notice["id"] for notice in notices(self._release, self.lang)],
             "notes": handovers.notes(self.brain, handover_id)[-FIRST:],
             "tried": [self._act(act) for act in done],
@@ -125,7 +125,10 @@ class ShownConversation:
         """Return the context package, with its times as people say them."""
         read = package.read(self.brain, self.handover["handover_id"], self.caller, purpose_stated=True)
         said = [{**one, "ago": ago(one["at"], self.lang)} for one in reversed(read["words"])]
-        events = [{**one, "ago": ago(one["at"], self.lang)} for one in read["interactions"]]
+        human = {name for name, channel in self._release.channels.items() if channel.human}
+        suggested = [one for one in read["interactions"] if one["what"] == "shown" and one["channel"] in human]
+        others = [one for one in read["interactions"] if one not in suggested]
+        events = [{**one, "ago": ago(one["at"], self.lang)} for one in others]
         return {**read, "words": said, "interactions": events}
 
     def _offers(self, answer: Json | None) -> list[Json]:

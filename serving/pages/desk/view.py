@@ -153,10 +153,16 @@ def title_of(release: Release, action: str, locale: str) -> str:
     return action.replace("-", " ")
 
 
-def consents_of(standing: Standing) -> Iterator[Json]:
-    """Yield what the customer allows and refuses, as it stands."""
+def consents_of(release: Release, standing: Standing) -> Iterator[Json]:
+    """Yield what the customer allows and refuses, as it stands, and what they may object to (`objects`)."""
     for consent in standing.consents:
-        yield {"purpose": consent.purpose, "channel": consent.channel, "allowed": not consent.refuses}
+        allowed = not consent.refuses
+        yield {"purpose": consent.purpose, "channel": consent.channel, "allowed": allowed, "objects": False}
+    stated = {consent.purpose for consent in standing.consents}
+    interests = [basis.purpose for basis in release.catalogue.bases if basis.basis == "legitimate-interests"]
+    for purpose in dict.fromkeys(interests):
+        if purpose not in stated:
+            yield {"purpose": purpose, "channel": "*", "allowed": True, "objects": True}
 
 
 def own_standing(brain: Brain, stream: str) -> Standing:
