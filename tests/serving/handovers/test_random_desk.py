@@ -86,7 +86,7 @@ class Scenario:
         )
         self.chat()
         for _ in range(steps - 1):
-            step = self.chance.choices((*anybody, *acts), (3, 3, 3, 1, 1, 9, 6, 2, 3, 1, 2, 2, 2))[0]
+            step = self.chance.choices((*anybody, *acts), (3, 3, 3, 3, 3, 9, 6, 2, 3, 1, 2, 2, 2))[0]
             self.done[step.__name__] += 1
             if step in anybody:
                 step()  # type: ignore[call-arg]
@@ -273,5 +273,5 @@ def test_a_hundred_random_steps_leave_what_a_model_says(workspace: Path, seed: i
     scenario = Scenario(client, seed)
     scenario.run(STEPS)
     compare(client, scenario)
-    assert scenario.done.keys() >= {"take", "outcome", "note", "transfer", "resolve", "object", "decide"}
+    assert len(scenario.done) >= 10, "nearly every kind of step was taken"
     client.brain.close()
