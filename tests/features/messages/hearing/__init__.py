@@ -17,7 +17,9 @@ from typing import NamedTuple
 
 KINDS = ("wish", "objection", "request", "complaint", "bereavement", "money", "danger", "violence")
 SETS = ("first", "third")
-"""The sets that the model was improved with; `fourth` is kept apart."""
+"""The sets whose misses were read to make the model."""
+UNSEEN = ("fourth",)
+"""The sets that were kept apart while it was made."""
 _FOLDER = Path(__file__).parent
 _CHOICE = re.compile(r"\{([^{}]*)\}")
 
