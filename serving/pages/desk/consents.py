@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     from serving.pages.desk.site import Desk, Visitor
 
 Json = dict[str, Any]
+_WITHOUT_ASKING: Final = ("contract", "legal-obligation", "vital-interests", "public-task")
+"""Legal bases of what nobody is asked for."""
 _NO: Final = ("withdrawn", "objected")
 
 
 def notices(release: Release, locale: str) -> Iterator[Json]:
-    """Yield the purposes that have a text which can be read aloud, in the language of a page."""
+    """Yield the purposes that need a consent and have a text which can be read aloud, in the language of a page."""
+    unasked = {basis.purpose for basis in release.catalogue.bases if basis.basis in _WITHOUT_ASKING}
     for purpose in release.purposes.values():
-        if text := worded(purpose.description, locale):
+        if purpose.id not in unasked and (text := worded(purpose.description, locale)):
             yield {"id": purpose.id, "text": text, "version": purpose.notice_version}
 
 
