@@ -144,6 +144,17 @@ def own_umask() -> Iterator[None]:
     os.umask(umask)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def migrations_run_once() -> Iterator[None]:
+    """Run the migrations of a new ledger in SQLite once in this process; tests of the ledger itself run them all."""
+    from features.ledger import database
+    from tests import migrated
+
+    database._upgrade = migrated.upgrade
+    yield
+    database._upgrade = migrated.really_upgrade
+
+
 @pytest.fixture(scope="session")
 def redis_at() -> Iterator[str]:
     """The address of a real Redis, as in `online_store.redis`; it is started only if a test needs it."""

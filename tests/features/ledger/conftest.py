@@ -8,10 +8,19 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from features.ledger import Ledger
+from features.ledger import Ledger, database
 from features.ledger.database import Database
 from features.ledger.tables import METADATA
+from tests import migrated
 from tests.postgres_server import new_database, postgres_at
+
+
+@pytest.fixture(scope="module", autouse=True)
+def migrations_run() -> Iterator[None]:
+    """Let every migration run for each new ledger, as it does for a user: that is what these tests are about."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "_upgrade", migrated.really_upgrade)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from pydantic_core import to_json
 
+import features.ledger.database
 import features.ledger.migrations
 from decisioning.errors import Unavailable
 from decisioning.facts.standing import Consent, Contact, Link, RecordedOutcome
@@ -36,6 +37,7 @@ from features.ledger.tables import (
     VERSION_TABLE,
     WATCHES,
 )
+from tests import migrated
 from tests.features.ledger.builders import (
     DAY_US,
     NOW_US,
@@ -233,6 +235,22 @@ def test_the_migrated_tables_are_those_the_code_uses(empty_url: str) -> None:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         assert compare_metadata(context, METADATA) == []
     engine.dispose()
+
+
+def test_ledgers_of_other_tests_hold_what_the_migrations_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests write the tables of a new file from a copy of the statements: see `tests.migrated`."""
+    Ledger.open(tmp_path / "migrated", b"secret").close()
+    monkeypatch.setattr(features.ledger.database, "_upgrade", migrated.upgrade)
+    Ledger.open(tmp_path / "first", b"secret").close()
+    monkeypatch.setattr(migrated, "really_upgrade", None)
+    Ledger.open(tmp_path / "copied", b"secret").close()
+    files = [sqlite3.connect(tmp_path / name) for name in ("migrated", "first", "copied")]
+    tables = [sorted(file.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"), key=str) for file in files]
+    rows = [list(file.iterdump()) for file in files]
+    for file in files:
+        file.close()
+    assert len(tables[0]) > 20
+    assert (tables[0], rows[0]) == (tables[1], rows[1]) == (tables[2], rows[2])
 
 
 def test_a_migration_leaves_nothing_of_old_pages(tmp_path: Path) -> None:
