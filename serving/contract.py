@@ -19,7 +19,6 @@ from pydantic import (
 )
 from pydantic_core import from_json, to_json
 
-from decisioning.catalogue.people.waiting import Choice
 from decisioning.errors import RequestError
 from decisioning.facts.forms import Ask
 from decisioning.facts.identity import visitor_id
@@ -44,7 +43,6 @@ Note = Annotated[str, Field(min_length=1, max_length=2_000)]
 Euros = Annotated[float, Field(allow_inf_nan=False, ge=-1e9, le=1e9)]
 
 
-_OWNER = "agent_id: a ticket has an owner"
 _CatalogueFile = Annotated[
     str,
     Field(
@@ -53,18 +51,19 @@ _CatalogueFile = Annotated[
 ]
 
 
-class _Body(Strict):
+class RequestBody(Strict):
     """A request body: unknown fields are refused, types are not coerced, and times must name their offset."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-def _plausible(name: str, moment: datetime | None) -> None:
+def check_plausible(name: str, moment: datetime | None) -> None:
+    """Raise ValueError, naming the field, for a time that no calendar of people has."""
     if moment is not None and not is_plausible(moment):
         raise ValueError(f"{name}: {IMPLAUSIBLE}")
 
 
-class ConsentSource(_Body):
+class ConsentSource(RequestBody):
     """Where a consent comes from (`kind`), and the proof there (`record`), such as a consent platform's TC string.
 
     A plain text in its place is the `kind`.
@@ -81,7 +80,7 @@ def _as_source(raw: object) -> object:
 Source = Annotated[ConsentSource, BeforeValidator(_as_source, json_schema_input_type=str | ConsentSource)]
 
 
-class ConsentIn(_Body):
+class ConsentIn(RequestBody):
     """What a customer or a visitor states about a purpose: granted, refused, withdrawn or objected.
 
     A withdrawal needs no more fields than a grant; channel null means all channels. `undoes`: the source (`message:ID`)
@@ -102,8 +101,8 @@ class ConsentIn(_Body):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        _plausible("occurred_at", self.occurred_at)
-        _plausible("expires_at", self.expires_at)
+        check_plausible("occurred_at", self.occurred_at)
+        check_plausible("expires_at", self.expires_at)
         if (self.customer_id is None) == (self.visitor_id is None):
             raise ValueError("customer_id: name either a customer_id or a visitor_id")
         if self.undoes is not None and (self.status != "granted" or self.notice_version or self.expires_at):
@@ -126,7 +125,7 @@ class ConsentIn(_Body):
         }
 
 
-class OutcomeIn(_Body):
+class OutcomeIn(RequestBody):
     """What became of an offer, or of an action for a customer.
 
     An `outcome_id` means one thing told: the same content is a repeat, other content of the same customer corrects it.
@@ -144,7 +143,7 @@ class OutcomeIn(_Body):
 
     @model_validator(mode="after")
     def _subject(self) -> Self:
-        _plausible("occurred_at", self.occurred_at)
+        check_plausible("occurred_at", self.occurred_at)
         if self.offer_id is None and (self.customer_id is None or self.action is None):
             raise ValueError("offer_id: name an offer_id, or both customer_id and action")
         if self.offer_id is not None and (self.customer_id, self.account_id, self.action) != (None, None, None):
@@ -157,7 +156,7 @@ _Said = Annotated[
 ]
 
 
-class OverrideIn(_Body):
+class OverrideIn(RequestBody):
     """What a person did about a suggestion, named by its offer or, of a decision, by its action.
 
     `accepted_suggestion`: they followed it. `overridden`: they did something else, perhaps another action (`instead`).
@@ -184,7 +183,7 @@ class OverrideIn(_Body):
         return self
 
 
-class CorrectionIn(_Body):
+class CorrectionIn(RequestBody):
     """What a person says of a customer's message that was scored wrong.
 
     `event_source` and `event_id`: the source and id of the message's event. `was`, `is`: what was told of the field,
@@ -211,7 +210,7 @@ class CorrectionIn(_Body):
         return self
 
 
-class IdentifierIn(_Body):
+class IdentifierIn(RequestBody):
     """An identifier of a visitor, or (`customer`) the id of another customer who is the same person.
 
     An e-mail address is given as its hash, never as the address.
@@ -234,7 +233,7 @@ class IdentifierIn(_Body):
         return None if self.kind == "customer" else visitor_id(self.kind, self.value)
 
 
-class IdentityIn(_Body):
+class IdentityIn(RequestBody):
     """Whether an identifier is this customer's: `linked` at login, `unlinked` when they leave a shared device.
 
     With the id of another customer, both are one person from then on, until they are unlinked: what either refused
@@ -249,13 +248,13 @@ class IdentityIn(_Body):
 
     @model_validator(mode="after")
     def _times(self) -> Self:
-        _plausible("occurred_at", self.occurred_at)
+        check_plausible("occurred_at", self.occurred_at)
         if self.identifier.kind == "customer" and self.identifier.value == self.customer_id:
             raise ValueError("identifier: this is the customer themselves; name another id of theirs")
         return self
 
 
-class ProfilePatch(_Body):
+class ProfilePatch(RequestBody):
     """Facts to set on a customer's profile; null makes a fact unknown.
 
     `as_of` is when they were true, by default now. `restricted`: whether the customer's data may only be kept, and not
@@ -268,144 +267,39 @@ class ProfilePatch(_Body):
 
     @model_validator(mode="after")
     def _is_not_empty(self) -> Self:
-        _plausible("as_of", self.as_of)
+        check_plausible("as_of", self.as_of)
         if not self.facts and self.restricted is None:
             raise ValueError("facts: name facts, or whether they are restricted")
         return self
 
 
-class VisitorPatch(_Body):
+class VisitorPatch(RequestBody):
     """`restricted`: whether the visitor's data may only be kept, and not used (Art. 18 GDPR)."""
 
     restricted: bool
 
 
-class HandoverIn(_Body):
-    """A conversation that is to be handed to a person.
-
-    A `request_id` means one request: the same again is answered as before. `skill`: what the agent must be proficient
-    in. `needs`: what the agent must be trained for. `helps`: it is about help rather than a sale. `knows`: the agent
-    who knows the customer. `call`: false for who cannot hear or phone, and is never given to a voice channel.
-    `words_url`: where the company's own chat keeps what was said, for the agent who helps; then nothing of it is held.
-    """
-
-    request_id: SubjectId
-    customer_id: SubjectId | None = None
-    visitor_id: SubjectId | None = None
-    conversation_id: SubjectId
-    channel: Name
-    reason: Annotated[str, Field(min_length=1, max_length=200)]
-    skill: Name | None = None
-    language: Annotated[str, Field(min_length=2, max_length=16)] | None = None
-    helps: bool = True
-    upset: bool = False
-    needs: Annotated[tuple[Name, ...], Field(max_length=20)] = ()
-    knows: SubjectId | None = None
-    call: bool = True
-    words_url: Annotated[str, Field(max_length=2000, pattern=r"^https://[!-~]+$")] | None = None
-
-    @model_validator(mode="after")
-    def _names_one(self) -> Self:
-        if (self.customer_id is None) == (self.visitor_id is None):
-            raise ValueError("customer_id: name either a customer_id or a visitor_id")
-        return self
-
-
-class HandoverStepIn(_Body):
-    """What becomes of a handover.
-
-    `offered` and `accepted` name the agent; a person who signed in accepts for themselves alone. `opened`: the agent
-    declines or gives it back, with a `reason`. `transferred`: it waits for another `skill` or for the agent `knows`,
-    with a `note`. `call_back` and `ticket` have a time `due_at`, and a ticket has an owner, `agent_id`.
-    """
-
-    state: Literal["opened", "offered", "accepted", "transferred", "call_back", "ticket", "resolved", "cancelled"]
-    agent_id: SubjectId | None = None
-    reason: Annotated[str, Field(min_length=1, max_length=200)] | None = None
-    note: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
-    skill: Name | None = None
-    knows: SubjectId | None = None
-    due_at: AwareDatetime | None = None
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        _plausible("due_at", self.due_at)
-        if self.state in ("offered", "accepted", "ticket") and self.agent_id is None:
-            raise ValueError(f"agent_id: who is {self.state} must be named" if self.state != "ticket" else _OWNER)
-        if self.state in ("call_back", "ticket") and self.due_at is None:
-            raise ValueError("due_at: say by when")
-        if self.state == "transferred" and self.note is None:
-            raise ValueError("note: tell the next agent what was done, so that the customer need not repeat it")
-        return self
-
-
-class AppointmentIn(_Body):
-    """A slot of a calendar at which the customer is called back. `asked_for`: the customer chose this very time."""
-
-    calendar: Name
-    starts_at: AwareDatetime
-    asked_for: bool = False
-
-    @model_validator(mode="after")
-    def _times(self) -> Self:
-        _plausible("starts_at", self.starts_at)
-        return self
-
-
-class ChoiceIn(_Body):
-    """What a customer chose whom nobody helped in time.
-
-    `call_back`: the first free slot that does not disturb them, or the one that they chose (`calendar`, `starts_at`).
-    `written`: a written answer. `wait`: they wait on.
-    """
-
-    choice: Choice
-    calendar: Name | None = None
-    starts_at: AwareDatetime | None = None
-
-    @model_validator(mode="after")
-    def _of_a_call_back(self) -> Self:
-        _plausible("starts_at", self.starts_at)
-        if (self.calendar is None) != (self.starts_at is None):
-            raise ValueError("starts_at: name both a calendar and when its slot begins, or neither")
-        if self.choice != "call_back" and self.calendar is not None:
-            raise ValueError("calendar: only a call-back has a slot")
-        return self
-
-
-class CallTriedIn(_Body):
-    """A call that the customer did not answer. `agent_id`: who called, and owns the ticket after the last try."""
-
-    agent_id: SubjectId
-    again_at: AwareDatetime | None = None
-
-    @model_validator(mode="after")
-    def _times(self) -> Self:
-        _plausible("again_at", self.again_at)
-        return self
-
-
-class ApprovalIn(_Body):
+class ApprovalIn(RequestBody):
     """`hash`: what is approved, as the refusal of a release, a promotion or the end of a pause names it."""
 
     hash: Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[\x21-\x7e]+$")]
 
 
-class ReleaseIn(_Body):
+class ReleaseIn(RequestBody):
     """`files`: all files of the catalogue, by path from the workspace. `propose`: whether they are not only checked."""
 
     files: Annotated[dict[_CatalogueFile, str], Field(min_length=1, max_length=200)]
     propose: bool = False
 
 
-class LinkIn(_Body):
+class LinkIn(RequestBody):
     """For how many hours a link to the customer's own page is valid, and in which language the page opens."""
 
     hours: Annotated[int, Field(ge=1, le=720)] = 72
     locale: Literal["nl", "en"] | None = None
 
 
-class AnswerIn(_Body):
+class AnswerIn(RequestBody):
     """That a person looks at a request, or what they answer.
 
     `changed`: whether the decision that it is about was changed. `reviewer`: the person who looks at it; a person who
@@ -424,11 +318,11 @@ class AnswerIn(_Body):
         return self
 
 
-class CodeIn(_Body):
+class CodeIn(RequestBody):
     """A one-time code needs nothing but whose it is."""
 
 
-class AccountPatch(_Body):
+class AccountPatch(RequestBody):
     """`restricted`: whether the account's data may only be kept, and not used (Art. 18 GDPR)."""
 
     restricted: bool

@@ -24,7 +24,7 @@ from features.handovers.slots import last_step, slot_released, slot_stream
 from features.ledger import Entry, Fold, Ledger, now_us
 from features.ledger.tables import HANDOVERS
 from serving.brain.runtime import ATTEMPTS, Brain
-from serving.contract import AppointmentIn, CallTriedIn
+from serving.people.handover_forms import AppointmentIn, CallTriedIn
 from serving.people.handovers import Json, as_json, assignments, row_of, show
 
 MAX_SLOTS: Final = 50

@@ -13,7 +13,7 @@ from decisioning.routing.staffing import waiting_of
 from decisioning.times import microseconds
 from features.ledger import Entry, now_us
 from serving.brain.runtime import ATTEMPTS, Brain
-from serving.contract import HandoverStepIn
+from serving.people.handover_forms import HandoverStepIn
 from serving.people.handovers import Json, about_now, append_step, as_json, assignments, row_of, show
 
 Given = Literal["offered", "accepted"]

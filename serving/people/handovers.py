@@ -41,7 +41,7 @@ from features.ledger.links import visitors_now, with_identities
 from features.ledger.tables import HANDOVERS, RECORDS
 from serving.access.callers import Caller
 from serving.brain.runtime import ATTEMPTS, Brain
-from serving.contract import HandoverIn, HandoverStepIn
+from serving.people.handover_forms import HandoverIn, HandoverStepIn
 from serving.problems import ERASED
 
 Json = dict[str, Any]

@@ -30,8 +30,8 @@ from features.ledger import Entry
 from features.ledger.database import claim
 from features.ledger.tables import HANDOVERS
 from serving.brain.runtime import ATTEMPTS, Brain
-from serving.contract import AppointmentIn, ChoiceIn
 from serving.people.call_backs import book, first_free
+from serving.people.handover_forms import AppointmentIn, ChoiceIn
 from serving.people.handovers import Json, about_now, as_json, assignments, row_of
 
 POLL_S: Final = 2.0

@@ -24,8 +24,8 @@ from features.ledger import now_us
 from features.ledger.database import claim
 from features.ledger.tables import HANDOVERS
 from serving.brain.runtime import Brain
-from serving.contract import HandoverStepIn
 from serving.people.agents import folds_of, free
+from serving.people.handover_forms import HandoverStepIn
 from serving.people.handovers import about_now, append_step
 from serving.people.routing import staff_of
 

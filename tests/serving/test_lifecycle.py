@@ -46,6 +46,7 @@ DOOR = haproxy.EntryPoint(
     port=8000,
     ongoing=4,
     queued=8,
+    streams=256,
     wait_ms=500,
     root_path="",
     decisions=2,
@@ -170,7 +171,7 @@ class TestHaproxy:
         assert [line for line in lines if line.startswith("server ")] == [
             "server SERVE_REPLICA_brain-Brain-x 127.0.0.1:30000 check observe layer4 error-limit 3 on-error mark-down "
             "maxconn 4",
-            *(f"{of_room} {at_once}" for at_once in (4, 4, 1)),
+            *(f"{of_room} {at_once}" for at_once in (4, 4, 256, 1)),
         ]
         pages = {status: status for status in haproxy.STATUSES} | dict.fromkeys((502, 503, 504), 503)
         assert [line for line in lines if line.startswith("errorfile")] == [

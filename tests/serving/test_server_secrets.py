@@ -49,7 +49,8 @@ def answers(server: Server) -> dict[str, bytes]:
         headers = {**server.headers, "Authorization": f"Bearer {key}", "Cookie": f"key={server.key}"}
         for method, route, body, _ in REACH:
             path = re.sub(r"\{\w+\}", "x", route) + f"?channel=none&key={server.key}"
-            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            sent = body if isinstance(body, bytes) or body is None else json.dumps(body)
+            connection.request(method, path, sent, headers)
             answer = connection.getresponse()
             found[f"{method} {route} {answer.status}"] = str(answer.headers).encode() + answer.read()
         connection.request("GET", f"/v1/customers/{server.key}", headers=headers)  # an answer says whom it is about

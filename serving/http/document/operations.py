@@ -11,16 +11,11 @@ from serving.answers.package import PackageAnswer
 from serving.contract import (
     AccountPatch,
     AnswerIn,
-    AppointmentIn,
     ApprovalIn,
     Ask,
-    CallTriedIn,
-    ChoiceIn,
     CodeIn,
     ConsentIn,
     CorrectionIn,
-    HandoverIn,
-    HandoverStepIn,
     IdentityIn,
     LinkIn,
     OutcomeIn,
@@ -30,6 +25,7 @@ from serving.contract import (
     VisitorPatch,
 )
 from serving.people.forms import AgentEventIn, AgentIn, RoutingIn
+from serving.people.handover_forms import AppointmentIn, CallTriedIn, ChoiceIn, HandoverIn, HandoverStepIn
 
 TAGS: Final = {
     "Decisions": "Ask what to do next for a customer, and why.",

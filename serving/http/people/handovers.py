@@ -7,10 +7,11 @@ from fastapi import FastAPI, Path, Query, Request, Response
 
 from serving.access.callers import caller_of
 from serving.brain.runtime import Brain
-from serving.contract import AppointmentIn, CallTriedIn, ChoiceIn, HandoverIn, HandoverStepIn, parse
+from serving.contract import parse
 from serving.http.looking import Look
 from serving.http.replies import json_reply, problems, read_body
 from serving.people import call_backs, handovers, lapsing, package
+from serving.people.handover_forms import AppointmentIn, CallTriedIn, ChoiceIn, HandoverIn, HandoverStepIn
 
 HandoverPath = Annotated[str, Path(max_length=64, pattern=r"^h-[0-9a-f]{32}$")]
 

@@ -10,10 +10,11 @@ from pydantic_core import to_json
 from decisioning.errors import RequestError
 from features.ledger import now_us
 from features.ledger.past.changes import RETRACTED
-from serving.contract import AppointmentIn, CallTriedIn, HandoverStepIn, Model, OutcomeIn, OverrideIn, parse
+from serving.contract import Model, OutcomeIn, OverrideIn, parse
 from serving.customers import outcomes
 from serving.customers.corrections import record_override
 from serving.people import call_backs, handovers
+from serving.people.handover_forms import AppointmentIn, CallTriedIn, HandoverStepIn
 
 if TYPE_CHECKING:
     from serving.pages.desk.site import Desk, Visitor

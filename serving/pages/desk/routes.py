@@ -12,11 +12,11 @@ from fastapi import FastAPI, Query, Request, Response
 from decisioning.errors import BrainError, NotFound, WrongState
 from serving.access.people.requests import People, read_form
 from serving.brain.runtime import Brain
-from serving.contract import HandoverStepIn
 from serving.pages.desk import acts, consents, presence
 from serving.pages.desk.looked import not_held, stating
 from serving.pages.desk.site import DESK, Desk, Visitor, sent_to
 from serving.people import handovers
+from serving.people.handover_forms import HandoverStepIn
 
 Short = Annotated[str, Query(max_length=100)]
 Id = Annotated[str, Query(max_length=128)]

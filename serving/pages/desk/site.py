@@ -15,7 +15,7 @@ from serving.access.looks import Doer, doer_of, looker_of, note_recorded
 from serving.access.people.requests import People, signed_in_of
 from serving.access.people.signing import new_token
 from serving.brain.runtime import Brain
-from serving.contract import HandoverStepIn, OutcomeIn
+from serving.contract import OutcomeIn
 from serving.customers import looking, outcomes
 from serving.pages.desk.contents import Json, ShownConversation, home_of
 from serving.pages.desk.view import number_of, suggestion_ask, superseded
@@ -23,6 +23,7 @@ from serving.pages.desk.words import words
 from serving.pages.frame import page
 from serving.pages.me.words import LANGUAGES, Language, language_of
 from serving.people import handovers
+from serving.people.handover_forms import HandoverStepIn
 
 DESK: Final = "/desk"
 _NAMES: Final[dict[Language, str]] = {"nl": "Nederlands", "en": "English"}

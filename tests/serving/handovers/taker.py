@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from decisioning.errors import NotFound, WrongState
 from serving.brain.runtime import Brain
-from serving.contract import HandoverStepIn
+from serving.people.handover_forms import HandoverStepIn
 from serving.people.handovers import listed, take_step
 from serving.settings import Workspace
 

@@ -13,9 +13,9 @@ from features.handovers.agents import note_heartbeats
 from features.handovers.slots import agent_stream
 from features.ledger import Entry, now_us
 from serving.brain.runtime import Brain
-from serving.contract import HandoverIn
 from serving.people.agents import put
 from serving.people.forms import AgentIn
+from serving.people.handover_forms import HandoverIn
 from serving.people.handovers import listed, open_handover
 from serving.people.queue import Queue
 from tests.serving.handovers import taker
