@@ -16,7 +16,7 @@ _PRESENCE: Final = "presence"
 _HANDOVERS: Final = select(RECORDS).where(
     RECORDS.c.seq > bindparam("after"), RECORDS.c.kind.in_((HANDOVER, _PRESENCE)), RECORDS.c.body.is_not(None)
 )
-_SIGNALS: Final = select(SIGNALS.c.seq, SIGNALS.c.stream, SIGNALS.c.type).where(
+_SIGNALS: Final = select(SIGNALS.c.seq, SIGNALS.c.stream).where(
     SIGNALS.c.seq > bindparam("after"), SIGNALS.c.type != EMPTIED
 )
 Reading = Callable[[Row[Any]], News]
@@ -44,12 +44,19 @@ class _NewsRows:
         return int(row.seq or 0)
 
     def _page(self, after: int, topics: frozenset[str] | None, limit: int) -> Sequence[News]:
+        """Return the next news; however many rows are about other topics, a page that is not full is the last."""
         newest, start = self._newest(), self._empty_upto if after == self._empty_after else after
-        rows = self._brain.ledger.select(self._rows.order_by(self._table.c.seq).limit(limit), {"after": start})
-        if not rows:
+        found: list[News] = []
+        while len(found) < limit and (rows := self._rows_after(start, limit)):
+            every = (self._read(row) for row in rows)
+            found += (news for news in every if topics is None or news.topics & topics)
+            start = rows[-1].seq
+        if topics is None and not found:
             self._empty_after, self._empty_upto = after, max(newest, start)
-        every = (self._read(row) for row in rows)
-        return [news for news in every if topics is None or news.topics & topics]
+        return found[:limit]
+
+    def _rows_after(self, after: int, limit: int) -> Sequence[Row[Any]]:
+        return self._brain.ledger.select(self._rows.order_by(self._table.c.seq).limit(limit), {"after": after})
 
 
 def _handover(brain: Brain, row: Row[Any]) -> News:
@@ -66,7 +73,8 @@ def _handover(brain: Brain, row: Row[Any]) -> News:
 
 
 def _signal(row: Row[Any]) -> News:
-    return News("signals", row.seq, "signal", frozenset({topic_of_subject(row.stream)}), {"type": row.type})
+    """Return news that a customer did something; not what, as it may be for a purpose that they refuse."""
+    return News("signals", row.seq, "signal", frozenset({topic_of_subject(row.stream)}), {})
 
 
 def _body(news: News, viewer: Viewer) -> bytes | None:
