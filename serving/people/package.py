@@ -8,20 +8,21 @@ from sqlalchemy import bindparam, select
 
 from decisioning.catalogue.actions import EMOTION
 from decisioning.catalogue.release import Release
-from decisioning.deciding.case import Case
+from decisioning.deciding.case import Case, undrawn_case
 from decisioning.deciding.ethics import refused_of
 from decisioning.deciding.record import Computation, Decision
 from decisioning.errors import BrainError, OutOfScope, RequestError
 from decisioning.facts.forms import Ask, PlacementAsk
 from decisioning.facts.schema import NEVER_SELLS
 from decisioning.facts.signals import MESSAGE_TYPES
+from decisioning.facts.standing import Standing
 from decisioning.records.audiences import answer_for
 from decisioning.review.narrative import whys_not
 from decisioning.routing.package import Interaction, Situation, package_of
 from decisioning.routing.package_words import spoken_in
 from decisioning.times import iso
 from features.conversations.words import LINK, said_in
-from features.ledger import Record
+from features.ledger import Record, now_us
 from features.ledger.tables import RECORDS
 from features.signals.conversations import KeptSignal, latest_signals
 from serving.access.callers import Caller
@@ -70,9 +71,9 @@ def _situation(brain: Brain, row: Any) -> Situation:
     decision = brain.preview(_ask(release, handover), release)
     case = decision.computed.case
     person = case.known.person
-    streams = (person.stream, *(other.stream for other in person.visitors))
     if person.restricted:
         return Situation(release, case.locale, handover, {}, mood_read=False)
+    streams = _streams(person)
     signals = [one for stream in streams for one in _permitted(brain, case, stream)]
     conversation = handover["conversation_id"]
     spoke = sorted((s for s in signals if _is_of(s, conversation)), key=lambda signal: signal.at_us)
@@ -92,11 +93,31 @@ def _situation(brain: Brain, row: Any) -> Situation:
     )
 
 
+def signals_shown(brain: Brain, row: Any) -> list[KeptSignal]:
+    """Return what may be shown of what the customer of a handover did last, the newest first."""
+    release, at_us = brain.snapshot.release, now_us()
+    ask = _ask(release, as_json(row))
+    case = undrawn_case(ask, brain.known(ask, brain.snapshot, at_us), release, at_us)
+    if case.known.person.restricted:
+        return []
+    signals = (one for stream in _streams(case.known.person) for one in _permitted(brain, case, stream))
+    return sorted(signals, key=lambda signal: -signal.at_us)
+
+
+def _streams(person: Standing) -> tuple[str, ...]:
+    return person.stream, *(other.stream for other in person.visitors)
+
+
+def agents_channel(release: Release, own: str) -> str | None:
+    """Return the channel on which an agent gets suggestions: the conversation's, or the first with a human."""
+    human = [name for name, channel in release.channels.items() if channel.human]
+    return own if own in human else next(iter(human), None)
+
+
 def _ask(release: Release, handover: Json) -> Ask:
     """Return the preview by which the package is made: on the agent's channel, with the draws of this handover."""
-    named = release.channels.get(handover["channel"])
-    people = [channel for channel in release.channels.values() if channel.human]
-    channel = next((c for c in (named, *people) if c is not None and c.human), next(iter(release.channels.values())))
+    name = agents_channel(release, handover["channel"])
+    channel = next(iter(release.channels.values())) if name is None else release.channels[name]
     return Ask(
         request_id="package",
         customer_id=handover.get("customer_id"),

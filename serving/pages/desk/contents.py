@@ -73,10 +73,14 @@ class ShownConversation:
     """What is shown of one conversation."""
 
     brain: Brain
-    handover: Json
-    stream: str
+    row: Any
     lang: Language
     caller: Caller | None
+
+    @cached_property
+    def handover(self) -> Json:
+        """The handover as JSON types."""
+        return handovers.as_json(self.row)
 
     @cached_property
     def _release(self) -> Release:
@@ -102,8 +106,8 @@ class ShownConversation:
             "first": first,
             "others": others,
             "dont": not_to_do(self._release, candidates, self.lang),
-            "doings": [{"kind": d.kind, "ago": ago(d.ago_s, self.lang)} for d in doings(self.brain, [self.stream])],
-            "consents": list(consents_of(self._release, own_standing(self.brain, self.stream))),
+            "doings": [{"kind": d.kind, "ago": ago(d.ago_s, self.lang)} for d in doings(self.brain, self.row)],
+            "consents": list(consents_of(self._release, own_standing(self.brain, self.row.stream))),
             "grants": [notice["id"] for notice in notices(self._release, self.lang)],
             "notes": handovers.notes(self.brain, handover_id)[-FIRST:],
             "tried": [self._act(act) for act in done],

@@ -55,7 +55,7 @@ def _read(desk: Desk, request: Request, row: Any) -> Json:
         "handover": handover,
         "who": handover.get("customer_id") or handover.get("visitor_id"),
         "waits": ago(handover["opened_at"], lang),
-        "doings": [{"kind": one.kind, "ago": ago(one.ago_s, lang)} for one in doings(brain, [row.stream])],
+        "doings": [{"kind": one.kind, "ago": ago(one.ago_s, lang)} for one in doings(brain, row)],
         "consents": list(consents_of(brain.snapshot.release, own_standing(brain, row.stream))),
         "notes": handovers.notes(brain, row.id),
     }

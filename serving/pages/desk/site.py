@@ -102,12 +102,12 @@ class Desk:
         work = partial(handovers.note_doing, self.brain, handover_id, did, visitor.agent, once, **about)
         await self.brain.pools.short.run(work)
 
-    async def check_holds(self, visitor: Visitor, handover_id: str) -> Json:
-        """Return a handover that the visitor holds; raises NotFound, and WrongState if they do not hold it."""
-        shown = await self.brain.pools.short.run(handovers.show, self.brain, handover_id)
-        if shown["agent_id"] != visitor.agent or shown["state"] not in _HOLDS:
+    async def check_holds(self, visitor: Visitor, handover_id: str) -> Any:
+        """Return the row of a handover that the visitor holds; raises NotFound, and WrongState if they do not."""
+        row = await self.brain.pools.short.run(handovers.row_of, self.brain, handover_id)
+        if row.agent != visitor.agent or row.state not in _HOLDS:
             raise WrongState("handover_id", "you do not hold this conversation")
-        return shown
+        return row
 
     async def home(self, request: Request, visitor: Visitor, template: str, done: str = "") -> Response:
         """Return the agent's conversations, and those that wait."""
@@ -120,11 +120,10 @@ class Desk:
         self, request: Request, visitor: Visitor, handover_id: str, template: str, **asked: str
     ) -> Response:
         """Return one conversation, once it is recorded that the agent looks at the customer."""
-        handover = await self.check_holds(visitor, handover_id)
+        row = await self.check_holds(visitor, handover_id)
         lang, looker = self.language(request), looker_of(request.scope, None)
-        row = await self.brain.pools.short.run(handovers.row_of, self.brain, handover_id)
-        answer = await self._suggested(handover, row.stream, lang)
-        shown = ShownConversation(self.brain, handover, row.stream, lang, visitor.caller)
+        answer = await self._suggested(handovers.as_json(row), row.stream, lang)
+        shown = ShownConversation(self.brain, row, lang, visitor.caller)
         read, whom = partial(shown.known, answer, asked), looking.seen_in_handover(self.brain, handover_id)
         known = await self.brain.pools.long.run(looking.shown, self.brain, looker, read, whom)
         note_recorded(request.scope)

@@ -4,28 +4,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import bindparam, select
-
 from decisioning.catalogue.release import Release
 from decisioning.facts.forms import Ask, PlacementAsk
 from decisioning.facts.standing import Standing
 from decisioning.facts.standing_rules import NO_PAST
 from features.ledger import now_us
-from features.ledger.tables import EMPTIED, SIGNALS
 from serving.brain import explaining
 from serving.brain.repeats import request_key
 from serving.brain.runtime import Brain
+from serving.people.package import agents_channel, signals_shown
 
 Json = dict[str, Any]
 SUGGESTIONS: Final = 4
 """How many things to do are asked for: one to do now, and what comes next."""
 _LATEST: Final = 8
-_DOINGS: Final = (
-    select(SIGNALS.c.type, SIGNALS.c.occurred_us)
-    .where(SIGNALS.c.stream.in_(bindparam("streams", expanding=True)), SIGNALS.c.type != EMPTIED)
-    .order_by(SIGNALS.c.seq.desc())
-    .limit(_LATEST)
-)
 _ANSWERED: Final = frozenset(("accepted", "declined", "maybe", "later", "overridden"))
 """What an agent did about a suggestion after which it is not made again in the same conversation."""
 _HIDING: Final = ("consent", "protection", "handover", "suppressed", "contact", "cap")
@@ -38,12 +30,6 @@ class Doing:
 
     kind: str
     ago_s: int
-
-
-def agents_channel(release: Release, own: str) -> str | None:
-    """Return the channel on which an agent gets suggestions: the conversation's, or the first with a human."""
-    human = [name for name, channel in release.channels.items() if channel.human]
-    return own if own in human else next(iter(human), None)
 
 
 def suggestion_ask(release: Release, handover: Mapping[str, Any], number: str, locale: str) -> Ask | None:
@@ -68,11 +54,12 @@ def suggestion_ask(release: Release, handover: Mapping[str, Any], number: str, l
 
 
 def number_of(brain: Brain, stream: str) -> str:
-    """Return what changes whenever the customer did or said something, or an outcome was recorded."""
-    standings, versions = brain.ledger.read_with_signals(stream)
-    outcomes = sum(len(happened) for happened in standings[0].outcomes.values())
-    consents = sum(consent.record for consent in standings[0].consents)
-    return f"{versions[0]}-{outcomes}-{consents}"
+    """Return what changes whenever the customer did or said something, or an outcome that rules ask for happened."""
+    rules = brain.snapshot.release.standing_rules
+    (standing,), (version,) = brain.ledger.read_with_signals(stream, rules=rules, now_us=now_us())
+    happened = [outcome.at_us for of_action in standing.outcomes.values() for outcome in of_action]
+    consents = sum(consent.record for consent in standing.consents)
+    return f"{version}-{len(happened)}-{max(happened, default=0)}-{consents}"
 
 
 def superseded(brain: Brain, stream: str, ask: Ask) -> list[str]:
@@ -91,11 +78,11 @@ def superseded(brain: Brain, stream: str, ask: Ask) -> list[str]:
     ]
 
 
-def doings(brain: Brain, streams: Iterable[str]) -> list[Doing]:
-    """Return what the customer did last, the newest first."""
+def doings(brain: Brain, row: Any) -> list[Doing]:
+    """Return what the customer of a handover did last, the newest first, as far as it may be shown."""
     now = now_us()
-    rows = brain.ledger.select(_DOINGS, {"streams": list(streams)})
-    return [Doing(row.type, max(0, (now - row.occurred_us) // 1_000_000)) for row in rows]
+    shown = signals_shown(brain, row)[:_LATEST]
+    return [Doing(signal.type, max(0, (now - signal.at_us) // 1_000_000)) for signal in shown]
 
 
 def gates(brain: Brain, decision_id: str) -> list[Json]:
