@@ -10,6 +10,8 @@ HandoverState = Literal[
 """`opened` and `transferred` wait for an agent, and so does `lapsed`, for longer than was promised; `call_back` waits
 for its appointment, `ticket` for its owner's answer."""
 ENDED: Final = frozenset[HandoverState](("resolved", "cancelled"))
+WITH_AGENT: Final = frozenset[HandoverState](("offered", "accepted"))
+"""States in which an agent's time is taken: it was offered to them, or they have it."""
 WAITS: Final = frozenset[HandoverState](("opened", "transferred"))
 """States in which somebody waits for any agent who may help."""
 FOLLOWS: Final[Mapping[HandoverState, frozenset[HandoverState]]] = {

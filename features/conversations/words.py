@@ -17,6 +17,7 @@ from decisioning.times import HOUR_US, TOLERANCE_US
 from features.handovers.calls import conversation_key
 from features.ledger import Ledger, driver
 from features.ledger.links import with_identities
+from features.ledger.people.rows import step_key
 from features.ledger.tables import CONVERSATION_WORDS, HANDOVERS
 from features.remains import ROWS
 
@@ -134,7 +135,7 @@ def _ended_us(ledger: Ledger, stream: str, conversation: str) -> int | None:
     rows = ledger.select(_LAST, {"streams": streams, "conversation": conversation})
     if any(row.state not in ENDED for row in rows):
         return None
-    records = [ledger.lookup(f"handover:{row.id}#{row.step}") for row in rows]
+    records = [ledger.lookup(step_key(row.id, row.step)) for row in rows]
     return max((record.at_us for record in records if record is not None), default=ledger.clock())
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from decisioning.catalogue.actions import HandoverKind
 from decisioning.catalogue.files import Catalogue
 from decisioning.catalogue.intents import Intent
+from decisioning.catalogue.people.routing import HELPING
 from decisioning.catalogue.policies import EmotionRule
 from decisioning.catalogue.release import Release
 from decisioning.deciding.record import Decision
@@ -16,8 +17,9 @@ from decisioning.facts.signals import MESSAGE_TYPES
 from decisioning.routing.lapsing import CHOOSES, choices_text
 from decisioning.routing.opening import Opening
 from decisioning.times import days_us
-from features.handovers.slots import last_step
+from features.handovers.slots import last_step, step_entry
 from features.ledger import Entry, Ledger
+from features.ledger.people.rows import step_key
 
 BRAIN = "brain"
 """Who opens the handovers that decisions open."""
@@ -26,8 +28,6 @@ _WHATEVER_IT_IS_ABOUT: frozenset[HandoverKind] = frozenset(("objection", "access
 which is for whoever is trained for it."""
 _SURE = 0.5
 """How sure it must be what a conversation is about, so that only agents with this skill may help."""
-HELPING = ("service", "hardship")
-"""The issues that help rather than sell."""
 
 
 def entries_of(ledger: Ledger, ask: Ask, known: Known, decision: Decision) -> list[Entry]:
@@ -38,7 +38,7 @@ def entries_of(ledger: Ledger, ask: Ask, known: Known, decision: Decision) -> li
     opening = _opening(ask, decision, conversation, reason)
     name = name_of(decision_id)
     body = opening.body(name, conversation_key(ledger, conversation))
-    return [Entry(known.person.stream, "handover", body, None, key=f"handover:{name}#0")]
+    return [step_entry(known.person.stream, body)]
 
 
 def _opening(ask: Ask, decision: Decision, conversation: str, reason: str) -> Opening:
@@ -119,7 +119,7 @@ def with_handover(
     if answer["handover"] is None and not lapsed:
         return dict(answer)
     names = [name_of(answer["decision_id"]), *([] if before is None else [before.id])]
-    records = (ledger.lookup(f"handover:{name}#0") for name in names)
+    records = (ledger.lookup(step_key(name, 0)) for name in names)
     opened = next((record.body for record in records if record is not None and record.body is not None), None)
     if opened is None:
         return dict(answer)

@@ -6,8 +6,9 @@ from typing import Any
 from pydantic_core import from_json
 from sqlalchemy import bindparam, select
 
-from decisioning.facts.handovers import ENDED, OpenHandover
+from decisioning.facts.handovers import ENDED, WITH_AGENT, OpenHandover
 from features.ledger import Entry, Ledger
+from features.ledger.people.rows import HANDOVER, step_key
 from features.ledger.tables import HANDOVERS
 
 _OPEN_OF = select(HANDOVERS).where(HANDOVERS.c.stream == bindparam("stream"), HANDOVERS.c.state.not_in(ENDED))
@@ -25,8 +26,13 @@ def agent_stream(ledger: Ledger, agent_id: str) -> str:
 
 def last_step(ledger: Ledger, handover_id: str, step: int) -> Mapping[str, Any]:
     """Return the body of a step of a handover; empty if its customer was erased."""
-    record = ledger.lookup(f"handover:{handover_id}#{step}")
+    record = ledger.lookup(step_key(handover_id, step))
     return {} if record is None or record.body is None else record.body
+
+
+def step_entry(stream: str, body: Mapping[str, Any], version: int | None = None) -> Entry:
+    """Return the record of a step of a handover; `version`: that of the customer's stream that it follows."""
+    return Entry(stream, HANDOVER, body, None, version, step_key(body["handover_id"], body["step"]))
 
 
 def slot_released(ledger: Ledger, handover: OpenHandover) -> list[Entry]:
@@ -45,7 +51,7 @@ def all_released(ledger: Ledger, stream: str) -> list[Entry]:
     entries: list[Entry] = []
     for row in ledger.select(_OPEN_OF, {"stream": stream}):
         entries += slot_released(ledger, OpenHandover(row.id, "", row.state, row.step, row.agent))
-        if row.agent is not None and row.state in ("offered", "accepted"):
+        if row.agent is not None and row.state in WITH_AGENT:
             body = {"handover_id": row.id, "channel": from_json(row.body)["channel"], "held": "ended"}
             entries.append(Entry(agent_stream(ledger, row.agent), "assignment", body, None))
     return entries

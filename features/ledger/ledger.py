@@ -29,6 +29,7 @@ from features.ledger.reading.in_time import StandingsInTime
 from features.ledger.reading.looks import looks_query
 from features.ledger.reading.now import FOREVER_US, StandingReader
 from features.ledger.records import Bodies, Entry, Names, PreparedEntry, Record, prepare, record_of
+from features.ledger.standing import Fold
 from features.ledger.tables import (
     CLAIMS,
     KEYS,
@@ -118,7 +119,7 @@ class Ledger:
         """Return the key, 40 hex characters, under which one record or event is kept."""
         return self.names.key_of(text)
 
-    def read(self, *streams: str, rules: StandingRules | None = None, now_us: int = FOREVER_US) -> tuple[Standing, ...]:
+    def read(self, *streams: str, rules: StandingRules | None = None, now_us: int = FOREVER_US) -> tuple[Fold, ...]:
         """Return the standing of each stream, all as of one moment; an unknown stream has version 0.
 
         :param rules: what of the contacts and outcomes is needed, to decide at `now_us` or later; None: all of them,
@@ -128,7 +129,7 @@ class Ledger:
 
     def read_with_signals(
         self, *streams: str, rules: StandingRules | None = None, now_us: int = FOREVER_US
-    ) -> tuple[tuple[Standing, ...], tuple[int, ...]]:
+    ) -> tuple[tuple[Fold, ...], tuple[int, ...]]:
         """Return standings as `read` does, and the version of each stream's signal state: 0 if none, -1 if erased."""
         return self._standings.read_with_signals(streams, rules, now_us)
 

@@ -8,6 +8,7 @@ from decisioning.facts.standing_rules import NO_PAST
 from decisioning.times import iso
 from features.ledger import Record, SubjectKind, now_us
 from features.ledger.links import streams_of
+from features.ledger.people.rows import step_key
 from serving.access.looks import Looker, record_looks
 from serving.brain.runtime import Brain
 from serving.customers.erasing import ID_FIELDS
@@ -69,7 +70,7 @@ def seen_in_handover(brain: Brain, handover_id: str) -> Whom:
     """Return what finds whose handover it is."""
 
     def whom(content: Json) -> list[Subject]:
-        record = brain.ledger.lookup(f"handover:{handover_id}#0")
+        record = brain.ledger.lookup(step_key(handover_id, 0))
         ids = {name: content[name] for name in ID_FIELDS.values() if name in content}
         return [] if record is None else [(record.stream, ids)]
 

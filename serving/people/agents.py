@@ -1,20 +1,23 @@
 """Agents: what is stated of them, what they do now, and everything that is held of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Final
 
 from decisioning.errors import Conflict, Erased, NotFound, OutOfScope, RequestError, Unavailable
+from decisioning.facts.handovers import WITH_AGENT
 from decisioning.facts.standing_rules import NO_PAST
 from decisioning.routing.opening import step_body
 from decisioning.routing.work import AgentWork
 from decisioning.times import days_us, iso, microseconds
 from features.handovers.agents import StatedAgent, find_agent, put_agent, read_agents
-from features.handovers.slots import agent_stream
-from features.ledger import Entry, Fold, now_us
+from features.handovers.slots import agent_stream, step_entry
+from features.ledger import Entry, now_us
+from features.ledger.people.rows import step_key
 from features.ledger.records import PERISHING
 from serving.access.callers import Caller
 from serving.brain.runtime import ATTEMPTS, Brain
 from serving.people.forms import AgentIn
+from serving.people.handovers import fold_of
 
 Json = dict[str, Any]
 PAGE: Final = 200
@@ -24,7 +27,7 @@ _TIMES: Final = {"shift_starts_us": "shift_starts_at", "shift_ends_us": "shift_e
 
 def put(brain: Brain, agent_id: str, asked: AgentIn) -> Json:
     """State what an agent can do, and return what is held of them; raises Erased for one who was erased."""
-    if folds_of(brain, [agent_stream(brain.ledger, agent_id)])[0].erased:
+    if fold_of(brain.ledger, agent_id).erased:
         raise Erased("agent_id", "this agent was erased; give them another id")
     skills = {skill.id for skill in brain.snapshot.release.catalogue.routing.skills}
     if skills and (unknown := sorted(asked.proficiency.keys() - skills)):
@@ -46,7 +49,7 @@ def put(brain: Brain, agent_id: str, asked: AgentIn) -> Json:
 def listed(brain: Brain, after: str) -> Json:
     """Return a page of agents, by id: what is stated of each, and what each does now."""
     agents = read_agents(brain.ledger, after, PAGE)
-    folds = folds_of(brain, [agent.stream for agent in agents])
+    folds = brain.ledger.read(*(agent.stream for agent in agents), rules=NO_PAST)
     shown = [_as_json(agent, fold.work or AgentWork()) for agent, fold in zip(agents, folds, strict=True)]
     return {"agents": shown, "next": agents[-1].id if len(agents) == PAGE else None}
 
@@ -81,7 +84,7 @@ def give_back(brain: Brain, agent_id: str) -> str:
     """Let what an agent holds wait for others, and return the agent's stream; raises NotFound."""
     stream = agent_stream(brain.ledger, agent_id)
     for _ in range(ATTEMPTS):
-        fold = folds_of(brain, [stream])[0]
+        fold = fold_of(brain.ledger, agent_id)
         if fold.erased or (find_agent(brain.ledger, agent_id) is None and not fold.version):
             raise NotFound("agent_id", "there is no such agent, or they were erased")
         try:
@@ -99,7 +102,7 @@ def free(brain: Brain, agent_id: str, handover_id: str, reason: str, by: str, st
     :param state: of presence, that the agent is in then
     :raises Conflict: somebody else came first
     """
-    (fold,) = folds_of(brain, [agent_stream(brain.ledger, agent_id)])
+    fold = fold_of(brain.ledger, agent_id)
     held = next((one for one in (fold.work or AgentWork()).held if one.handover == handover_id), None)
     if held is None:
         return
@@ -107,14 +110,13 @@ def free(brain: Brain, agent_id: str, handover_id: str, reason: str, by: str, st
     entries = [Entry(fold.stream, "assignment", ended, None, fold.version)]
     if state is not None:
         entries.append(Entry(fold.stream, "presence", {"state": state, "agent": agent_id}, None, fold.version))
-    opened = brain.ledger.lookup(f"handover:{handover_id}#0")
+    opened = brain.ledger.lookup(step_key(handover_id, 0))
     if opened is not None and opened.body is not None:
         (standing,) = brain.ledger.read(opened.stream, rules=NO_PAST)
         handover = next((h for h in standing.handovers if h.id == handover_id), None)
-        if handover is not None and handover.agent == agent_id and handover.state in ("offered", "accepted"):
+        if handover is not None and handover.agent == agent_id and handover.state in WITH_AGENT:
             back = step_body(handover, "opened", by, reason=reason, due_us=opened.body.get("due_us"))
-            key = f"handover:{handover_id}#{back['step']}"
-            entries.insert(0, Entry(opened.stream, "handover", back, None, standing.version, key))
+            entries.insert(0, step_entry(opened.stream, back, standing.version))
     brain.ledger.append(entries)
 
 
@@ -123,11 +125,6 @@ def forget_presence(brain: Brain) -> int:
     before_us = now_us() - days_us(brain.snapshot.release.catalogue.routing.presence_days)
     streams = (agent.stream for agent in read_agents(brain.ledger))
     return sum(brain.ledger.erasures.forget(stream, PERISHING, before_us) for stream in streams)
-
-
-def folds_of(brain: Brain, streams: Sequence[str]) -> list[Fold]:
-    """Return what streams of agents amount to now, in their order."""
-    return [fold for fold in brain.ledger.read(*streams, rules=NO_PAST) if isinstance(fold, Fold)] if streams else []
 
 
 def check_own(agent_id: str, caller: Caller | None) -> None:
@@ -145,7 +142,7 @@ def _stated_agent(brain: Brain, agent_id: str) -> StatedAgent:
 
 
 def _shown(brain: Brain, agent: StatedAgent) -> Json:
-    (fold,) = folds_of(brain, [agent.stream])
+    fold = fold_of(brain.ledger, agent.id)
     return {**_as_json(agent, fold.work or AgentWork()), "why": list(_why(brain, agent))}
 
 

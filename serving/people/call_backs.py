@@ -20,18 +20,19 @@ from decisioning.facts.standing_rules import NO_PAST
 from decisioning.routing.appointments import disturbs, offered, slots
 from decisioning.routing.opening import step_body
 from decisioning.times import iso, microseconds
-from features.handovers.slots import last_step, slot_released, slot_stream
-from features.ledger import Entry, Fold, Ledger, now_us
+from features.handovers.slots import last_step, slot_released, slot_stream, step_entry
+from features.ledger import Entry, Ledger, now_us
 from features.ledger.tables import HANDOVERS
 from serving.brain.runtime import ATTEMPTS, Brain
 from serving.people.handover_forms import AppointmentIn, CallTriedIn
-from serving.people.handovers import Json, as_json, assignments, row_of, show
+from serving.people.handovers import Json, as_json, assignments, opened, row_of, show
 
 MAX_SLOTS: Final = 50
 _LOOKED_AT: Final = 2000
 """How many slots are looked at for those that are free."""
 _AGAIN_US: Final = 900_000_000
 """When a customer who did not answer is called again, unless another time is told."""
+_NO_APPOINTMENT: Final = "it gets no appointment"
 ALERT_US: Final = 300_000_000
 """How long before a slot the lead is told that nobody has it."""
 _OF_PERSON: Final = select(HANDOVERS).where(
@@ -102,16 +103,10 @@ def _left(brain: Brain, calendar: Calendar, begins: Iterator[int]) -> Iterator[t
     looked_at = islice(begins, _LOOKED_AT)
     while page := list(islice(looked_at, MAX_SLOTS)):
         streams = [slot_of(brain.ledger, calendar, at).stream for at in page]
-        for at, standing in zip(page, brain.ledger.read(*streams, rules=NO_PAST), strict=True):
-            left = calendar.capacity - len(_fold(standing).booked)
+        for at, fold in zip(page, brain.ledger.read(*streams, rules=NO_PAST), strict=True):
+            left = calendar.capacity - len(fold.booked)
             if left > 0:
                 yield at, left
-
-
-def _fold(standing: Any) -> Fold:
-    if not isinstance(standing, Fold):
-        raise TypeError("the ledger reads folds")
-    return standing
 
 
 def _calendar_zone(release: Release, calendar: Calendar) -> str:
@@ -172,8 +167,8 @@ def _near(calendar: Calendar, zone: str, starts_us: int) -> Iterator[int]:
 
 def _entries(brain: Brain, row: Any, slot: CalendarSlot, by: str) -> list[Entry]:
     """Return what books a slot for a handover and gives back the one before, at the versions that were read."""
-    customer, booked = map(_fold, brain.ledger.read(row.stream, slot.stream, rules=NO_PAST))
-    handover = _open(customer, row)
+    (booked,) = brain.ledger.read(slot.stream, rules=NO_PAST)
+    customer, handover = opened(brain, row, _NO_APPOINTMENT)
     if any(
         other.due_us == slot.starts_us
         for other in brain.ledger.select(_OF_PERSON, {"stream": row.stream, "id": row.id})
@@ -183,21 +178,10 @@ def _entries(brain: Brain, row: Any, slot: CalendarSlot, by: str) -> list[Entry]
         raise WrongState("starts_at", "this slot is full; see the slots that the calendar offers")
     about = {"calendar": slot.calendar.id, "starts_us": slot.starts_us}
     body = step_body(handover, "call_back", by, due_us=slot.starts_us, slot=about, tries=0)
-    entries = [_step(row.stream, body, customer.version)]
+    entries = [step_entry(row.stream, body, customer.version)]
     entries += assignments(brain, handover, from_json(row.body), "call_back", None)
     entries.append(Entry(slot.stream, "booking", {"handover_id": handover.id, "booked": True}, None, booked.version))
     return [*entries, *slot_released(brain.ledger, handover)]
-
-
-def _step(stream: str, body: Json, version: int) -> Entry:
-    return Entry(stream, "handover", body, None, version, f"handover:{body['handover_id']}#{body['step']}")
-
-
-def _open(customer: Fold, row: Any) -> OpenHandover:
-    for handover in customer.handovers:
-        if handover.id == row.id:
-            return handover
-    raise WrongState("state", f"the handover is {row.state}: it gets no appointment")
 
 
 def tried(brain: Brain, handover_id: str, missed: CallTriedIn, by: str) -> Json:
@@ -208,12 +192,11 @@ def tried(brain: Brain, handover_id: str, missed: CallTriedIn, by: str) -> Json:
     """
     for _ in range(ATTEMPTS):
         row = row_of(brain, handover_id)
-        (customer,) = map(_fold, brain.ledger.read(row.stream, rules=NO_PAST))
-        handover = _open(customer, row)
+        customer, handover = opened(brain, row, _NO_APPOINTMENT)
         if handover.state != "call_back":
             raise WrongState("state", f"the handover is {row.state}: nobody is called back")
         body = _after_try(brain, handover, last_step(brain.ledger, row.id, handover.step), missed, by)
-        entries = [_step(row.stream, body, customer.version)]
+        entries = [step_entry(row.stream, body, customer.version)]
         entries += slot_released(brain.ledger, handover) if body["state"] == "ticket" else []
         try:
             brain.ledger.append(entries)

@@ -1,23 +1,31 @@
 """How a lead gives a conversation to somebody, whoever has it: offered to an agent, or taken over."""
 
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
-from decisioning.errors import Conflict, Unavailable, WrongState
-from decisioning.facts.handovers import after
-from decisioning.facts.standing_rules import NO_PAST
+from decisioning.errors import Conflict, Unavailable
+from decisioning.facts.handovers import WITH_AGENT, after
 from decisioning.routing.opening import step_body
 from decisioning.routing.ranking import Staff, rank
 from decisioning.routing.staffing import waiting_of
 from decisioning.times import microseconds
-from features.ledger import Entry, now_us
+from features.handovers.slots import step_entry
+from features.ledger import now_us
 from serving.brain.runtime import ATTEMPTS, Brain
 from serving.people.handover_forms import HandoverStepIn
-from serving.people.handovers import Json, about_now, append_step, as_json, assignments, row_of, show
+from serving.people.handovers import (
+    Json,
+    about_now,
+    append_step,
+    as_json,
+    assignments,
+    offered_until,
+    opened,
+    row_of,
+    show,
+)
 
 Given = Literal["offered", "accepted"]
-_WITH_AGENT: Final = frozenset(("offered", "accepted"))
 
 
 def who_may_help(brain: Brain, row: Any, staff: Staff) -> list[str]:
@@ -50,9 +58,8 @@ def give(brain: Brain, handover_id: str, agent: str, state: Given, by: str) -> J
 def _append(brain: Brain, row: Any, agent: str, state: Given, by: str) -> None:
     due_at = None
     if state == "offered":
-        offer_s = brain.snapshot.release.catalogue.routing.offer_s
-        due_at = datetime.fromtimestamp(now_us() / 1e6, UTC) + timedelta(seconds=offer_s)
-    if row.state in _WITH_AGENT:
+        due_at = offered_until(brain, now_us())
+    if row.state in WITH_AGENT:
         _append_both(brain, row, HandoverStepIn(state=state, agent_id=agent, due_at=due_at), by)
     else:
         append_step(brain, row, HandoverStepIn(state=state, agent_id=agent, due_at=due_at), by)
@@ -60,17 +67,11 @@ def _append(brain: Brain, row: Any, agent: str, state: Given, by: str) -> None:
 
 def _append_both(brain: Brain, row: Any, step: HandoverStepIn, by: str) -> None:
     """Append that somebody gives a conversation back and that another gets it, as one."""
-    (standing,) = brain.ledger.read(row.stream, rules=NO_PAST)
-    handover = next((h for h in standing.handovers if h.id == row.id), None)
-    if handover is None:
-        raise WrongState("state", f"the handover is {row.state}: it cannot become {step.state}")
+    standing, handover = opened(brain, row, f"it cannot become {step.state}")
     about = about_now(brain.ledger, row)
     due_us = about.get("due_us") if step.due_at is None else microseconds(step.due_at)
     back = step_body(handover, "opened", by, reason="given on by the lead", due_us=about.get("due_us"))
     (waiting,) = (h for h in after(standing.handovers, back) if h.id == row.id)
     given = step_body(waiting, step.state, by, step.agent_id, due_us=due_us)
-    entries = [
-        Entry(row.stream, "handover", body, None, standing.version, f"handover:{row.id}#{body['step']}")
-        for body in (back, given)
-    ]
+    entries = [step_entry(row.stream, body, standing.version) for body in (back, given)]
     brain.ledger.append([*entries, *assignments(brain, handover, about, step.state, step.agent_id)])

@@ -8,6 +8,7 @@ have room for, and nothing is in one stream alone.
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
@@ -24,20 +25,21 @@ from decisioning.errors import (
     Unavailable,
     WrongState,
 )
-from decisioning.facts.handovers import ENDED, OpenHandover
+from decisioning.facts.handovers import ENDED, WITH_AGENT, OpenHandover
 from decisioning.facts.standing import Standing
 from decisioning.facts.standing_rules import NO_PAST
 from decisioning.routing.opening import Opening, step_body
 from decisioning.routing.people import missing
 from decisioning.routing.staffing import agent_of, room_beside, waiting_of
 from decisioning.routing.work import AgentWork
-from decisioning.times import iso, microseconds
+from decisioning.times import SECOND_US, datetime_at, iso, microseconds
 from features.conversations.words import LINK
 from features.handovers.agents import find_agent
 from features.handovers.calls import conversation_key, reference
-from features.handovers.slots import agent_stream, last_step, slot_released
+from features.handovers.slots import agent_stream, last_step, slot_released, step_entry
 from features.ledger import Duplicate, Entry, Fold, Ledger, now_us
 from features.ledger.links import visitors_now, with_identities
+from features.ledger.people.rows import step_key
 from features.ledger.tables import HANDOVERS, RECORDS
 from serving.access.callers import Caller
 from serving.brain.runtime import ATTEMPTS, Brain
@@ -99,7 +101,7 @@ def open_handover(brain: Brain, asked: HandoverIn, by: str) -> Json:
             return {**show(brain, known.id), "status": "already_open"}
         name = f"h-{uuid.uuid4().hex}"
         body = _opening(asked, by).body(name, conversation_key(brain.ledger, asked.conversation_id))
-        entry = Entry(standing.stream, "handover", body, None, standing.version, key, (f"handover:{name}#0",))
+        entry = Entry(standing.stream, "handover", body, None, standing.version, key, (step_key(name, 0),))
         try:
             brain.ledger.append([entry], _guards(standing))
         except Duplicate as duplicate:
@@ -231,21 +233,35 @@ def append_step(brain: Brain, row: Any, step: HandoverStepIn, by: str) -> None:
 
     A deadline that was stated when the handover was opened stays, except while an offer or an appointment stands.
     """
-    (standing,) = brain.ledger.read(row.stream, rules=NO_PAST)
-    handover = next((h for h in standing.handovers if h.id == row.id), None)
-    if handover is None:
-        raise WrongState("state", f"the handover is {row.state}: it cannot become {step.state}")
+    standing, handover = opened(brain, row, f"it cannot become {step.state}")
     stated = {"reason": step.reason, "note": step.note, "skill": step.skill, "knows": step.knows}
     about = about_now(brain.ledger, row)
     due_us = about.get("due_us") if step.due_at is None else microseconds(step.due_at)
     agent = step.agent_id if step.state in ("offered", "accepted", "ticket", "call_back") else None
     body = step_body(handover, step.state, by, agent, due_us=due_us, **stated)
-    key = f"handover:{handover.id}#{body['step']}"
-    entries = [Entry(row.stream, "handover", body, None, standing.version, key)]
+    entries = [step_entry(row.stream, body, standing.version)]
     entries += assignments(brain, handover, about, step.state, agent)
     if step.state in ENDS_APPOINTMENT:
         entries += slot_released(brain.ledger, handover)
     brain.ledger.append(entries)
+
+
+def opened(brain: Brain, row: Any, refusal: str) -> tuple[Standing, OpenHandover]:
+    """Return the standing of a handover's customer, and the handover as that has it.
+
+    :param refusal: what cannot be done if it is not open
+    :raises WrongState: it has ended
+    """
+    (standing,) = brain.ledger.read(row.stream, rules=NO_PAST)
+    for handover in standing.handovers:
+        if handover.id == row.id:
+            return standing, handover
+    raise WrongState("state", f"the handover is {row.state}: {refusal}")
+
+
+def offered_until(brain: Brain, now: int) -> datetime:
+    """Return until when an offer stands that an agent gets now."""
+    return datetime_at(now + round(brain.snapshot.release.catalogue.routing.offer_s * SECOND_US))
 
 
 def assignments(
@@ -257,13 +273,13 @@ def assignments(
     :raises WrongState: the agent has no room for it
     """
     entries: list[Entry] = []
-    if handover.agent is not None and handover.state in ("offered", "accepted") and agent != handover.agent:
+    if handover.agent is not None and handover.state in WITH_AGENT and agent != handover.agent:
         fold = fold_of(brain.ledger, handover.agent)
         ended = {"handover_id": handover.id, "channel": about["channel"], "held": "ended"}
         entries.append(Entry(fold.stream, "assignment", ended, None, fold.version))
         if handover.state == "accepted" and state in _WRAPS_UP:
             entries += _wrap_up(brain, fold, handover.id, about)
-    if agent is not None and state in ("offered", "accepted"):
+    if agent is not None and state in WITH_AGENT:
         fold = fold_of(brain.ledger, agent)
         check_room(brain, agent, fold.work or AgentWork(), about, handover.id)
         held = {"handover_id": handover.id, "channel": about["channel"], "held": state}
@@ -290,10 +306,8 @@ def _wrap_up(brain: Brain, fold: Fold, handover_id: str, about: Mapping[str, Any
 
 def fold_of(ledger: Ledger, agent: str) -> Fold:
     """Return what an agent's stream amounts to now."""
-    (standing,) = ledger.read(agent_stream(ledger, agent), rules=NO_PAST)
-    if not isinstance(standing, Fold):
-        raise TypeError("the ledger reads folds")
-    return standing
+    (fold,) = ledger.read(agent_stream(ledger, agent), rules=NO_PAST)
+    return fold
 
 
 def check_room(brain: Brain, agent: str, work: AgentWork, about: Mapping[str, Any], handover_id: str) -> None:

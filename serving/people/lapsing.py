@@ -25,14 +25,13 @@ from decisioning.routing.lapsing import (
 from decisioning.routing.opening import step_body
 from decisioning.times import datetime_at
 from features.handovers.calls import reference
-from features.handovers.slots import last_step, slot_released
-from features.ledger import Entry
+from features.handovers.slots import last_step, slot_released, step_entry
 from features.ledger.database import claim
 from features.ledger.tables import HANDOVERS
 from serving.brain.runtime import ATTEMPTS, Brain
 from serving.people.call_backs import book, first_free
 from serving.people.handover_forms import AppointmentIn, ChoiceIn
-from serving.people.handovers import Json, about_now, as_json, assignments, row_of
+from serving.people.handovers import Json, about_now, as_json, assignments, opened, row_of
 
 POLL_S: Final = 2.0
 """How often a replica looks for handovers whose time is over."""
@@ -106,16 +105,14 @@ def _ticket(brain: Brain, handover: OpenHandover, about: Json, now: int, by: str
 
 
 def _open(brain: Brain, row: Any) -> tuple[Standing, OpenHandover]:
-    (standing,) = brain.ledger.read(row.stream, rules=NO_PAST)
-    handover = next((h for h in standing.handovers if h.id == row.id), None)
-    if handover is None or handover.step != row.step:
+    standing, handover = opened(brain, row, "it went on meanwhile")
+    if handover.step != row.step:
         raise WrongState("state", f"the handover is {row.state}: it went on meanwhile")
     return standing, handover
 
 
 def _append(brain: Brain, row: Any, standing: Standing, handover: OpenHandover, body: Json) -> None:
-    key = f"handover:{handover.id}#{body['step']}"
-    entries = [Entry(row.stream, "handover", body, None, standing.version, key)]
+    entries = [step_entry(row.stream, body, standing.version)]
     entries += assignments(brain, handover, about_now(brain.ledger, row), body["state"], None)
     brain.ledger.append([*entries, *slot_released(brain.ledger, handover)])
 

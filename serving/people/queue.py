@@ -8,14 +8,14 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import bindparam, or_, select
 
 from decisioning.catalogue.people.routing import Routing
 from decisioning.errors import Conflict, Erased, NotFound, WrongState
-from decisioning.facts.handovers import WAITS
+from decisioning.facts.handovers import WAITS, WITH_AGENT
+from decisioning.facts.standing_rules import NO_PAST
 from decisioning.routing.matching import assign
 from decisioning.routing.staffing import waiting_of
 from decisioning.routing.work import AgentWork
@@ -24,9 +24,9 @@ from features.ledger import now_us
 from features.ledger.database import claim
 from features.ledger.tables import HANDOVERS
 from serving.brain.runtime import Brain
-from serving.people.agents import folds_of, free
+from serving.people.agents import free
 from serving.people.handover_forms import HandoverStepIn
-from serving.people.handovers import about_now, append_step
+from serving.people.handovers import about_now, append_step, offered_until
 from serving.people.routing import staff_of
 
 POLL_S: Final = 0.25
@@ -105,7 +105,7 @@ class Queue:
         rows = {row.id: row for row in self._brain.ledger.select(_WAITING)}
         self._about = {key: about for key, about in self._about.items() if key[0] in rows}
         waiting = [waiting_of(row.id, row.waits_us, self._about_of(row), routing.voice) for row in rows.values()]
-        due_at = datetime.fromtimestamp(now / _US, UTC) + timedelta(seconds=routing.offer_s)
+        due_at = offered_until(self._brain, now)
         for who, presence in assign(waiting, staff):
             step = HandoverStepIn(state="offered", agent_id=presence.agent.id, due_at=due_at)
             with suppress(Conflict, Erased, NotFound, WrongState):  # another record came first: the next round sees it
@@ -121,7 +121,8 @@ class Queue:
     def _sweep(self, routing: Routing, now: int) -> None:
         """Free what silent agents were offered and their chats after the grace, and what is not theirs any more."""
         agents = read_agents(self._brain.ledger)
-        works = [fold.work or AgentWork() for fold in folds_of(self._brain, [agent.stream for agent in agents])]
+        folds = self._brain.ledger.read(*(agent.stream for agent in agents), rules=NO_PAST)
+        works = [fold.work or AgentWork() for fold in folds]
         ids = sorted({one.handover for work in works for one in work.held})
         rows = {row.id: row for row in self._brain.ledger.select(_STATES, {"ids": ids})} if ids else {}
         for agent, work in zip(agents, works, strict=True):
@@ -137,7 +138,7 @@ class Queue:
         silent_s = (now - agent.heartbeat_us) / _US
         for one in work.held:
             row = rows.get(one.handover)
-            if row is None or row.agent != agent.id or row.state not in ("offered", "accepted"):
+            if row is None or row.agent != agent.id or row.state not in WITH_AGENT:
                 yield one.handover, "it is over"
             elif agent.heartbeat_us and silent_s > _patience_s(routing, one.channel, accepted=one.accepted):
                 yield one.handover, "the agent's screen is gone"

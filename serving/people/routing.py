@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from decisioning.facts.standing_rules import NO_PAST
 from decisioning.routing.people import Roster, Waiting
 from decisioning.routing.ranking import Ranked, Staff, rank, urgency_s
 from decisioning.routing.rules import rules_of
@@ -12,7 +13,6 @@ from decisioning.times import microseconds
 from features.handovers.agents import read_agents
 from features.ledger import now_us
 from serving.brain.runtime import Brain
-from serving.people.agents import folds_of
 from serving.people.forms import RoutingIn, WaitingIn
 from serving.people.handovers import REQUIREMENTS, about_now, row_of
 
@@ -41,7 +41,7 @@ def staff_of(brain: Brain, now: int, *, own: bool = False) -> Staff:
     routing = brain.snapshot.release.catalogue.routing
     silent_us = now - round(routing.heartbeat_s * 1_000_000)
     agents = read_agents(brain.ledger)
-    folds = folds_of(brain, [one.stream for one in agents])
+    folds = brain.ledger.read(*(one.stream for one in agents), rules=NO_PAST)
     roster = Roster([agent_of(one.id, one.stated) for one in agents])
     presences = [
         presence_of(agent, fold.work or AgentWork(), now, alive=not own or one.heartbeat_us >= silent_us)

@@ -22,6 +22,11 @@ _MOVE = (
 )
 
 
+def step_key(handover_id: str, step: int) -> str:
+    """Return the key of the record of a step, the first of which is 0."""
+    return f"handover:{handover_id}#{step}"
+
+
 class HandoverChange(NamedTuple):
     """A record of a handover: its stream, its body and when it was recorded."""
 

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from decisioning.facts.standing import Standing
 from decisioning.facts.standing_rules import NO_PAST, StandingRules
 from features.ledger.database import Database
 from features.ledger.driver import fetch, in_chunks, placeholders
@@ -27,7 +26,7 @@ class StandingReader:
     def __init__(self, database: Database, rules: RulesBook) -> None:
         self._database, self._rules = database, rules
 
-    def read(self, streams: Sequence[str], rules: StandingRules | None, now_us: int) -> tuple[Standing, ...]:
+    def read(self, streams: Sequence[str], rules: StandingRules | None, now_us: int) -> tuple[Fold, ...]:
         """Return the standings as `Ledger.read` does."""
         if rules is None or not streams:
             return self._whole(streams)
@@ -36,7 +35,7 @@ class StandingReader:
 
     def read_with_signals(
         self, streams: Sequence[str], rules: StandingRules | None, now_us: int
-    ) -> tuple[tuple[Standing, ...], tuple[int, ...]]:
+    ) -> tuple[tuple[Fold, ...], tuple[int, ...]]:
         """Return standings and versions of signal states as `Ledger.read_with_signals` does."""
         names = _as_bytes(streams)
         rows = self._database.fetch_hot(_with_signals_sql(len(streams)), names + names) if streams else ()
@@ -46,7 +45,7 @@ class StandingReader:
 
     def _standings(
         self, streams: Sequence[str], rows: Iterable[_Row], rules: StandingRules | None, now_us: int
-    ) -> tuple[Standing, ...]:
+    ) -> tuple[Fold, ...]:
         """Return the standings from their rows, or from the tables if the rows lack what the rules need."""
         folds: dict[str, Fold] = {}
         for name, version, at_us, body in rows:
@@ -62,7 +61,7 @@ class StandingReader:
             return False
         return rules is NO_PAST or (now_us >= at_us - CLOCK_SLACK_US and self._rules.covers(number, rules))
 
-    def _whole(self, streams: Sequence[str]) -> tuple[Standing, ...]:
+    def _whole(self, streams: Sequence[str]) -> tuple[Fold, ...]:
         """Return the standings with all contacts and outcomes, as of one moment."""
         if not streams:
             return ()

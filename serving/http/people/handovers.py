@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import FastAPI, Path, Query, Request, Response
 
 from serving.access.callers import caller_of
+from serving.access.looks import doer_of
 from serving.brain.runtime import Brain
 from serving.contract import parse
 from serving.http.looking import Look
@@ -24,7 +25,9 @@ def handover_routes(app: FastAPI, brain: Brain) -> None:
     async def open_handover(request: Request) -> Response:
         """Hand a conversation to a person. At most one handover of a conversation is open."""
         asked = parse(HandoverIn, await read_body(request))
-        return json_reply(await brain.pools.short.run(handovers.open_handover, brain, asked, _by(request)))
+        return json_reply(
+            await brain.pools.short.run(handovers.open_handover, brain, asked, doer_of(request.scope).who)
+        )
 
     @app.get("/v1/handovers", responses=problems(422, 503))
     async def listed(
@@ -72,29 +75,24 @@ def _call_back_routes(app: FastAPI, brain: Brain) -> None:
     async def book(handover_id: HandoverPath, request: Request) -> Response:
         """Book the slot at which the customer is called back, in place of the one before."""
         asked = parse(AppointmentIn, await read_body(request))
-        work = partial(call_backs.book, brain, handover_id, asked, _by(request))
+        work = partial(call_backs.book, brain, handover_id, asked, doer_of(request.scope).who)
         return json_reply(await brain.pools.short.run(work))
 
     @app.post("/v1/handovers/{handover_id}/tries", responses=problems(404, 409, 422, 503))
     async def tried(handover_id: HandoverPath, request: Request) -> Response:
         """Record a call that was not answered. After the last try it is a ticket, and `rebook` says to write."""
         missed = parse(CallTriedIn, await read_body(request))
-        work = partial(call_backs.tried, brain, handover_id, missed, _by(request))
+        work = partial(call_backs.tried, brain, handover_id, missed, doer_of(request.scope).who)
         return json_reply(await brain.pools.short.run(work))
 
     @app.post("/v1/handovers/{handover_id}/choice", responses=problems(404, 409, 422, 503))
     async def choose(handover_id: HandoverPath, request: Request) -> Response:
         """Record what a customer chose whom nobody helped in time: a call-back, a written answer, or to wait."""
         asked = parse(ChoiceIn, await read_body(request))
-        work = partial(lapsing.choose, brain, handover_id, asked, _by(request))
+        work = partial(lapsing.choose, brain, handover_id, asked, doer_of(request.scope).who)
         return json_reply(await brain.pools.short.run(work))
 
     @app.get("/v1/call-backs/without-agent", responses=problems(503))
     async def without_agent() -> Response:
         """List call-backs that are due in five minutes, or were, and that no agent has taken."""
         return json_reply(await brain.pools.long.run(call_backs.without_agent, brain))
-
-
-def _by(request: Request) -> str:
-    caller = caller_of(request.scope)
-    return "unknown" if caller is None else caller.who

@@ -46,14 +46,14 @@ class _NewsRows:
     def _page(self, after: int, topics: frozenset[str] | None, limit: int) -> Sequence[News]:
         """Return the next news; however many rows are about other topics, a page that is not full is the last."""
         newest, start = self._newest(), self._empty_upto if after == self._empty_after else after
-        found: list[News] = []
-        while len(found) < limit and (rows := self._rows_after(start, limit)):
+        matching: list[News] = []
+        while len(matching) < limit and (rows := self._rows_after(start, limit)):
             every = (self._read(row) for row in rows)
-            found += (news for news in every if topics is None or news.topics & topics)
+            matching += (news for news in every if topics is None or news.topics & topics)
             start = rows[-1].seq
-        if topics is None and not found:
+        if topics is None and not matching:
             self._empty_after, self._empty_upto = after, max(newest, start)
-        return found[:limit]
+        return matching[:limit]
 
     def _rows_after(self, after: int, limit: int) -> Sequence[Row[Any]]:
         return self._brain.ledger.select(self._rows.order_by(self._table.c.seq).limit(limit), {"after": after})

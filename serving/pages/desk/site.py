@@ -50,9 +50,8 @@ class Desk:
 
     def visitor(self, request: Request) -> Visitor:
         """Return who makes a request, as the doors found out."""
-        signed_in, caller = signed_in_of(request.scope), caller_of(request.scope)
-        who = "unknown" if caller is None else caller.who
-        return Visitor(who, caller, "" if signed_in is None else signed_in.csrf, doer_of(request.scope))
+        signed_in, doer = signed_in_of(request.scope), doer_of(request.scope)
+        return Visitor(doer.who, caller_of(request.scope), "" if signed_in is None else signed_in.csrf, doer)
 
     def language(self, request: Request) -> Language:
         """Return the language in which a request is answered."""

@@ -7,7 +7,7 @@ from starlette.types import Scope
 
 from decisioning.errors import RequestError
 from decisioning.review.approval import Person
-from serving.access.callers import Caller, caller_of
+from serving.access.callers import caller_of
 from serving.access.looks import doer_of
 from serving.brain.releases import pausing
 from serving.brain.runtime import Brain
@@ -33,13 +33,13 @@ def assign(brain: Brain, scope: Scope, handover_id: str, fields: Fields) -> str:
     agent = fields.get("agent", "")
     if not agent:
         raise RequestError("agent", "choose an agent")
-    giving.give(brain, handover_id, agent, "offered", _who(caller_of(scope)))
+    giving.give(brain, handover_id, agent, "offered", doer_of(scope).who)
     return "assign-done"
 
 
 def take(brain: Brain, scope: Scope, handover_id: str, _: Fields) -> str:
     """Take a conversation over from whoever has it."""
-    who = _who(caller_of(scope))
+    who = doer_of(scope).who
     giving.give(brain, handover_id, who, "accepted", who)
     return "take-done"
 
@@ -48,10 +48,6 @@ def answer(brain: Brain, scope: Scope, number: str, fields: Fields) -> str:
     """Take a customer's request in review, or answer it."""
     state = asked.answer(brain, number, fields, caller_of(scope), doer_of(scope))
     return f"request-{state}"
-
-
-def _who(caller: Caller | None) -> str:
-    return "unknown" if caller is None else caller.who
 
 
 ACTS: Final[dict[str, Act]] = {

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from decisioning.facts.handovers import ENDED, FOLLOWS, WAITS
+from decisioning.facts.handovers import ENDED, FOLLOWS, WAITS, WITH_AGENT
 from decisioning.routing.lapsing import promise_us
 from decisioning.routing.ranking import Staff
 from features.handovers.slots import last_step
@@ -20,7 +20,6 @@ MOST: Final = 10
 KINDS: Final = ("lapsed", "late", "upset", "first", "alone", "ticket")
 """Why a conversation needs the lead, the most urgent first."""
 AGENT_STATES: Final = ("available", "busy", "offered", "wrap_up", "break", "away", "not_responding", "off")
-_WITH_AGENT: Final = ("offered", "accepted")
 _OPEN: Final = sorted(set(FOLLOWS) - ENDED)
 _WAITING: Final = WAITS | {"lapsed"}
 _LOOKED_AT: Final = 200
@@ -37,7 +36,7 @@ def board(brain: Brain) -> Json:
         "needs": list(_with_helpers(brain, needs[:MOST], {row.id: row for row in rows})),
         "more": max(0, len(needs) - MOST),
         "queue": list(_by_skill(brain, rows, now)),
-        "held": [_shown(row, now) for row in rows if row.state in _WITH_AGENT and row.id not in urgent],
+        "held": [_shown(row, now) for row in rows if row.state in WITH_AGENT and row.id not in urgent],
         "agents": _by_state(agents.listed(brain, "")["agents"]),
     }
 
