@@ -6,10 +6,11 @@ components and the report of an empty workspace are taken.
 `python -m tests.pages.screenshots --readme` takes the first picture of the README: the first screen of the report on a
 generated operator; with `--people` those of the desk, the lead's view and a customer's own page, in the demo.
 `python -m tests.pages.screenshots --me` takes those of the customer's own page, and `--lead` those of the lead's view,
-in both languages.
+in both languages. `--desk` takes those of the desk. Several may be asked for at once.
 """
 
 import sys
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -38,44 +39,32 @@ _CUSTOMERS = 1500
 """So many that the generated operator's report tells what the brain brought."""
 
 
-def main(files: list[Path]) -> int:
-    if CHROMIUM is None:
-        print(MISSING)  # noqa: T201  it is a command
-        return 1
-    OUT.mkdir(parents=True, exist_ok=True)
+def report_pages(files: list[Path]) -> None:
+    """Take the pictures of these pages, or of the components and the report of an empty workspace."""
     with TemporaryDirectory() as folder, chromium() as browser:
         pages = files or [
             write_document(Path(folder) / "components.html", TEMPLATE, **contents()),
             write_page(Path(folder) / "empty-report.html", whole({})),
         ]
-        for page, scheme, width in ((p, s, w) for p in pages for s in SCHEMES for w in WIDTHS):
+        for page, scheme, width in product(pages, SCHEMES, WIDTHS):
             window = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
             window.goto(page.resolve().as_uri())
             window.screenshot(path=OUT / f"{page.stem}-{width}-{scheme}.png", full_page=True)
             if (scheme, width) == ("light", 1440):
                 window.pdf(path=OUT / f"{page.stem}.pdf", prefer_css_page_size=True)
             window.close()
-    print(f"{len(list(OUT.iterdir()))} files in {OUT}")  # noqa: T201  it is a command
-    return 0
 
 
-def readme(path: Path = README, customers: int = _CUSTOMERS) -> int:
+def readme(path: Path = README, customers: int = _CUSTOMERS) -> None:
     """Write the README's pictures."""
-    if CHROMIUM is None:
-        print(MISSING)  # noqa: T201  it is a command
-        return 1
     with TemporaryDirectory() as folder, operated(Path(folder), customers) as made, chromium() as browser:
         window = browser.new_page(viewport=README_SIZE, color_scheme="light")
         window.goto(write_page(Path(folder) / "report.html", made.report).as_uri())
         _keep(window, path)
-    return 0
 
 
-def people_pages(folder: Path = README.parent) -> int:
+def people_pages(folder: Path = README.parent) -> None:
     """Write the README's pictures of the desk, the lead's view and a customer's own page."""
-    if CHROMIUM is None:
-        print(MISSING)  # noqa: T201  it is a command
-        return 1
     with TemporaryDirectory() as root, played(Path(root)) as demo, chromium() as browser:
         _keep(demo.signed_in(browser, "agent", f"/desk/{demo.handover}", 1366, 768), folder / "desk.png")
         _keep(demo.signed_in(browser, "lead", "/lead", 1366, 768), folder / "lead.png")
@@ -83,7 +72,6 @@ def people_pages(folder: Path = README.parent) -> int:
         window.goto(f"{demo.address}/me/{demo.own_link}")
         window.get_by_role("button").first.click()
         _keep(window, folder / "me.png")
-    return 0
 
 
 def _keep(window: Page, path: Path) -> None:
@@ -95,18 +83,12 @@ def _keep(window: Page, path: Path) -> None:
     print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")  # noqa: T201  it is a command
 
 
-def own_page() -> int:
+def own_page() -> None:
     """Take the pictures of the customer's own page."""
-    if CHROMIUM is None:
-        print(MISSING)  # noqa: T201  it is a command
-        return 1
-    OUT.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as folder, served(Path(folder)) as site, chromium() as browser:
         site.known("c-1")
-        for lang, scheme, width in ((n, s, w) for n in ("nl", "en") for s in SCHEMES for w in WIDTHS):
+        for lang, scheme, width in product(("nl", "en"), SCHEMES, WIDTHS):
             _visit(browser, site, lang, scheme, width)
-    print(f"{len(list(OUT.iterdir()))} files in {OUT}")  # noqa: T201  it is a command
-    return 0
 
 
 def _visit(browser: Browser, site: OwnSite, lang: str, scheme: Any, width: int) -> None:
@@ -127,17 +109,13 @@ def _visit(browser: Browser, site: OwnSite, lang: str, scheme: Any, width: int) 
     page.close()
 
 
-def lead_page() -> int:
+def lead_page() -> None:
     """Take the pictures of the lead's view, of what an agent sees who does not hold a conversation, and on paper."""
-    if CHROMIUM is None:
-        print(MISSING)  # noqa: T201  it is a command
-        return 1
-    OUT.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as folder, lead_site(Path(folder)) as site, chromium() as browser:
         held = a_busy_day(site)
         with operated(Path(folder), _CUSTOMERS // 5) as made:
             keep_report(site.client.brain.workspace, made.report)
-        for lang, scheme, width in ((n, s, w) for n in ("nl", "en") for s in SCHEMES for w in WIDTHS):
+        for lang, scheme, width in product(("nl", "en"), SCHEMES, WIDTHS):
             look: Any = {"color_scheme": scheme, "viewport": {"width": width, "height": 900}}
             with site.signed_in(browser, path=f"/lead?lang={lang}", **look) as page:
                 page.screenshot(path=OUT / f"lead-{lang}-{width}-{scheme}.png", full_page=True)
@@ -145,21 +123,13 @@ def lead_page() -> int:
                     page.pdf(path=OUT / "lead.pdf", prefer_css_page_size=True)
                 page.goto(f"{site.address}/desk/{held}?lang={lang}")
                 page.screenshot(path=OUT / f"look-{lang}-{width}-{scheme}.png", full_page=True)
-    print(f"{len(list(OUT.iterdir()))} files in {OUT}")  # noqa: T201  it is a command
-    return 0
 
 
-def desk() -> int:
+def desk() -> None:
     """Take the pictures of the desk."""
-    if CHROMIUM is None:
-        print(MISSING)  # noqa: T201  it is a command
-        return 1
-    OUT.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as folder, desk_served(Path(folder)) as site, chromium() as browser:
-        for lang, scheme, width in ((n, s, w) for n in ("nl", "en") for s in SCHEMES for w in WIDTHS):
+        for lang, scheme, width in product(("nl", "en"), SCHEMES, WIDTHS):
             _work(browser, site, lang, scheme, width)
-    print(f"{len(list(OUT.iterdir()))} files in {OUT}")  # noqa: T201  it is a command
-    return 0
 
 
 def _work(browser: Browser, site: DeskSite, lang: str, scheme: Any, width: int) -> None:
@@ -179,8 +149,24 @@ def _work(browser: Browser, site: DeskSite, lang: str, scheme: Any, width: int) 
         take("home")
 
 
+_TAKEN = {"--readme": readme, "--people": people_pages, "--me": own_page, "--lead": lead_page, "--desk": desk}
+
+
+def main(asked: list[str]) -> int:
+    """Take each set of pictures that is asked for, in this order, and those of the files."""
+    if CHROMIUM is None:
+        print(MISSING)  # noqa: T201  it is a command
+        return 1
+    OUT.mkdir(parents=True, exist_ok=True)
+    files = [Path(name) for name in asked if name not in _TAKEN]
+    for name in asked:
+        if name in _TAKEN:
+            _TAKEN[name]()
+    if files or not asked:
+        report_pages(files)
+    print(f"{len(list(OUT.iterdir()))} files in {OUT}")  # noqa: T201  it is a command
+    return 0
+
+
 if __name__ == "__main__":
-    asked = sys.argv[1:]
-    commands = {"--readme": readme, "--people": people_pages, "--me": own_page, "--lead": lead_page, "--desk": desk}
-    special = commands.get(asked[0] if asked else "")
-    sys.exit(main([Path(name) for name in asked]) if special is None else special())
+    sys.exit(main(sys.argv[1:]))
