@@ -1,4 +1,4 @@
-"""Moments that are due or have fired, and the decisions to deliver: tables in the ledger's database.
+"""Moments that are due or have fired, and what is to be delivered: tables in the ledger's database.
 
 There is one watch per (stream, moment). A signal that may lead to the moment sets when to check for it; a later signal
 changes that time, and an event that arrives late never makes the check earlier. A replica claims a check for a while,
@@ -39,6 +39,8 @@ _SET_CONTROL = (
 )
 _LAST = "last delivery"
 """The claim that holds the highest `seq` ever given: rows are deleted, and SQLite would give their numbers again."""
+OF_HANDOVER = "handover."
+"""How the name of a delivery begins that tells of a handover; a moment's name has no full stop."""
 _HIGHEST = select(func.max(DELIVERIES.c.seq).label("seq"))
 _GIVEN = select(CLAIMS.c.until_us.label("seq")).where(CLAIMS.c.name == _LAST)
 State = Literal["waiting", "delivered", "dead", "withheld"]
@@ -65,7 +67,10 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A decision to deliver. `id` is the same at every attempt; `body` is the JSON that is sent."""
+    """A decision or a step of a handover to deliver. `id` is the same at every attempt.
+
+    `body`: the JSON that is sent with a decision; of a handover which step it is, as its package is made later.
+    """
 
     seq: int
     id: str
@@ -85,11 +90,19 @@ class Delivery:
         """The decision that is delivered."""
         return self.id.removesuffix(f".{self.route}")
 
+    @property
+    def of_handover(self) -> bool:
+        """Whether it tells of a handover, and not of a decision that a moment opened."""
+        return self.moment.startswith(OF_HANDOVER)
+
     @classmethod
     def new(
         cls, decision_id: str, route: Route, stream: str, moment: str, channel: str, at_us: int, body: bytes
     ) -> "Delivery":
-        """Return a delivery that waits for its first attempt. A decision is delivered once per route."""
+        """Return a delivery that waits for its first attempt. A decision is delivered once per route.
+
+        :param decision_id: or what else names what is delivered, such as a step of a handover
+        """
         return cls(
             seq=0,
             id=f"{decision_id}.{route}",
@@ -181,12 +194,28 @@ class Moments:
                 return False
             if fired_us is not None:
                 upsert(connection, FIRED, {"stream": watch.stream, "moment": watch.moment}, {"at_us": fired_us})
-            existing = {row.id for row in connection.execute(select(DELIVERIES.c.id).where(_any_of(deliveries)))}
-            if rows := [_row(d) for d in deliveries if d.id not in existing]:
-                _insert(connection, rows)
+            _insert_new(connection, deliveries)
             return True
 
         return self._ledger.transact(write).result()
+
+    def read_upto(self, source: str) -> int | None:
+        """Return the `seq` of the ledger up to which a source of deliveries was read, None before the first time."""
+        rows = self._ledger.select(select(CLAIMS.c.until_us).where(CLAIMS.c.name == source))
+        return rows[0].until_us if rows else None
+
+    def add(self, deliveries: Sequence[Delivery], source: str, upto: int) -> None:
+        """Add deliveries whose id does not exist yet, and note up to which `seq` their source was read.
+
+        The note is written first: of replicas that add at once, the second waits and finds what the first added.
+        """
+
+        def write(connection: Connection) -> None:
+            before = connection.execute(select(CLAIMS.c.until_us).where(CLAIMS.c.name == source)).scalar()
+            upsert(connection, CLAIMS, {"name": source}, {"until_us": max(upto, before or 0)})
+            _insert_new(connection, deliveries)
+
+        self._ledger.transact(write).result()
 
     def claim_to_send(self, now_us: int, limit: int = 20) -> list[Delivery]:
         """Claim and return the webhook deliveries whose next attempt is due; a claim postpones that attempt."""
@@ -273,6 +302,12 @@ class Moments:
             connection.execute(delete(PRIVACY_CONTROLS).where(ended))
 
         self._ledger.transact(write).result()
+
+
+def _insert_new(connection: Connection, deliveries: Sequence[Delivery]) -> None:
+    existing = {row.id for row in connection.execute(select(DELIVERIES.c.id).where(_any_of(deliveries)))}
+    if rows := [_row(d) for d in deliveries if d.id not in existing]:
+        _insert(connection, rows)
 
 
 def _insert(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:

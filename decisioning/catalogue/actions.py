@@ -46,6 +46,7 @@ HandoverKind = Literal[
 ]
 """What a handover is about. `unsolved`: nothing else helped. `judgement`: a person decides. `care`: any of the four
 after it; nothing says which."""
+CARE_KINDS: frozenset[HandoverKind] = frozenset(("care", "danger", "violence", "bereavement", "money"))
 
 HANDOVER_DAYS: Mapping[HandoverKind, int] = MappingProxyType({"access": 28, "erasure": 28, "objection": 28})
 """Within how many days a handover must be answered, where the settings say nothing: requests under articles 15 to 21 of

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from decisioning.catalogue.actions import CARE_KINDS
 from decisioning.catalogue.people.package import USES, FactsHeading, ShownFeature
 from decisioning.catalogue.release import Release
 from decisioning.facts.schema import Facts, Feature, worded
@@ -100,6 +101,24 @@ def package_of(situation: Situation) -> Json:
         "words": list(situation.words),
         "words_url": situation.words_url,
     }
+
+
+def outside_package(situation: Situation) -> Json:
+    """Return what of the package may leave for the company's other systems, which no agent reads alone.
+
+    The words stay with who helps, and so does what agents wrote. If care is needed, nothing leaves from which one could
+    tell for what: neither the reason, nor how the company answered, nor what is suggested or must not be offered.
+    """
+    package = package_of(situation)
+    package |= {"words": [], "interactions": [{**event, "said": None} for event in package["interactions"]]}
+    if not _needs_care(situation.handover):
+        return package
+    wants = {**package["wants"], "reason": situation.text("care"), "approved_text": None}
+    return {**package, "wants": wants, "suggestions": [], "not_to_offer": []}
+
+
+def _needs_care(handover: Mapping[str, Any]) -> bool:
+    return bool(handover.get("kind") in CARE_KINDS or handover.get("first") or handover.get("needs"))
 
 
 def _who(handover: Mapping[str, Any]) -> Json:

@@ -48,15 +48,22 @@ class Watcher:
     """One replica's share of deciding due moments and sending their deliveries, and what its open streams are told.
 
     :param sources: what open streams are told beside the decisions that moments open
+    :param package: returns what may leave now of a delivery that tells of a handover, None if nothing does
     """
 
-    def __init__(self, brain: Brain, sources: Sequence[NewsSource] = ()) -> None:
+    def __init__(
+        self,
+        brain: Brain,
+        sources: Sequence[NewsSource] = (),
+        package: Callable[[Moments, Delivery], bytes | None] = lambda _, __: None,
+    ) -> None:
         self._brain = brain
         self.moments = Moments(brain.ledger)
         self._departures = Departures(brain, self.moments)
         secrets = partial(signing_secrets, brain.workspace, brain.ledger)
+        self._package = package
         self._sender = Sender(
-            brain.workspace.settings.moments, self.moments, secrets, self._departures.body, self._departures.give_up
+            brain.workspace.settings.moments, self.moments, secrets, self._body, self._departures.give_up
         )
         moments = NewsSource(MOMENTS, self.moments.newest, self._decided, self._shown)
         self.feed = NewsFeed((moments, *sources), brain.pools.news)
@@ -79,6 +86,11 @@ class Watcher:
     def send_due(self) -> None:
         """Send the deliveries that are due."""
         self._sender.send_due()
+
+    def _body(self, delivery: Delivery) -> bytes | None:
+        if delivery.of_handover:
+            return self._package(self.moments, delivery)
+        return self._departures.body(delivery)
 
     def _decide(self, due: Watch, moment: MomentRule) -> None:
         snapshot, at_us = self._brain.snapshot, now_us()

@@ -1,4 +1,4 @@
-"""Deliver moments over HTTP, signed as in Standard Webhooks (standardwebhooks.com).
+"""Deliver moments and handovers over HTTP, signed as in Standard Webhooks (standardwebhooks.com).
 
 A signature is one HMAC of id, timestamp and body. After a rotation of the secret there is one by each secret that still
 counts, so that a receiver that knows either can check it.

@@ -19,7 +19,7 @@ from serving.brain.runtime import Brain
 from serving.customers import erasing
 from serving.events import words
 from serving.events.moments import POLL_S, Watcher
-from serving.people import agents, lapsing, measuring, queue
+from serving.people import agents, lapsing, measuring, queue, sent_packages
 from serving.pools import STATEMENT_S
 from training.model.background import yielding
 
@@ -51,9 +51,10 @@ class Background:
     ) -> None:
         self._brain, self._watcher, self._access, self._events = brain, watcher, access, events
         self._sign_in = sign_in
-        self._stopping, self._signalled, self._routed = Event(), Event(), Event()
+        self._stopping, self._signalled, self._routed, self._stepped = Event(), Event(), Event(), Event()
         brain.signalled.wakes(self._signalled.set)
         brain.routed.wakes(self._routed.set)
+        brain.routed.wakes(self._stepped.set)
         self._threads: list[Thread] = []
 
     def start(self, prepare: Callable[[], object]) -> None:
@@ -75,6 +76,7 @@ class Background:
         self._stopping.set()
         self._signalled.set()
         self._routed.set()
+        self._stepped.set()
         with suppress(Unavailable):  # it takes longer than a request may; the process ends anyway
             await self._brain.pools.health.run(self._close)
 
@@ -104,6 +106,12 @@ class Background:
             ("checkpoints", CHECKPOINT_S, brain.checkpoint),
             ("moments", POLL_S, watcher.decide_due, self._signalled),
             ("presence", clean_s, partial(agents.forget_presence, brain)),
+            (
+                "packages",
+                sent_packages.POLL_S,
+                sent_packages.PackageSource(brain, watcher.moments).prepare,
+                self._stepped,
+            ),
             ("routing", queue.POLL_S, queue.Queue(brain).work, self._routed),
             ("webhooks", POLL_S, watcher.send_due),
             ("compaction", clean_s, brain.compact),

@@ -84,6 +84,7 @@ from serving.pages.frame import style_routes
 from serving.pages.lead.routes import lead_routes
 from serving.pages.me.routes import my_routes
 from serving.pages.sign_in.routes import sign_in_routes
+from serving.people import sent_packages
 from serving.pools import LONG_BODY
 from serving.problems import ERASED, UNAVAILABLE, serve_under, type_of
 from serving.programs.inside import program_route
@@ -105,7 +106,8 @@ _DECISIONS = {
 
 def build_app(brain: Brain) -> FastAPI:
     """Return the ASGI application of one replica; raises Refused if a route has no line in the table of scopes."""
-    watcher, http = Watcher(brain, people_sources(brain)), brain.workspace.settings.http
+    watcher = Watcher(brain, people_sources(brain), partial(sent_packages.body, brain))
+    http = brain.workspace.settings.http
     access = Access(brain.ledger) if http.keys == "on" else None
     events = SecurityEvents(brain.ledger)
     people = _people(brain)

@@ -18,7 +18,7 @@ from decisioning.facts.signals import MESSAGE_TYPES
 from decisioning.facts.standing import Standing
 from decisioning.records.audiences import answer_for
 from decisioning.review.narrative import whys_not
-from decisioning.routing.package import Interaction, Situation, package_of
+from decisioning.routing.package import Interaction, Situation, outside_package, package_of
 from decisioning.routing.package_words import spoken_in
 from decisioning.times import iso
 from features.conversations.words import LINK, said_in
@@ -52,7 +52,19 @@ def read(brain: Brain, handover_id: str, caller: Caller | None, *, purpose_state
     """
     row = row_of(brain, handover_id)
     check_reader(caller, row.agent, purpose_stated=purpose_stated)
-    return package_of(_situation(brain, row))
+    return package_of(_situation(brain, row, _previewed(brain, row)))
+
+
+def read_for_systems(brain: Brain, handover_id: str) -> Json | None:
+    """Return what of the package may leave for the company's other systems; None if the customer is restricted.
+
+    :raises NotFound: there is no such handover, or its customer was erased
+    """
+    row = row_of(brain, handover_id)
+    decision = _previewed(brain, row)
+    if decision.computed.case.known.person.restricted:
+        return None
+    return outside_package(_situation(brain, row, decision))
 
 
 def check_reader(caller: Caller | None, agent: str | None, *, purpose_stated: bool) -> None:
@@ -65,11 +77,14 @@ def check_reader(caller: Caller | None, agent: str | None, *, purpose_stated: bo
         raise RequestError(PURPOSE_HEADER, f"say why you look at a conversation that another has; {EXPECTED}")
 
 
-def _situation(brain: Brain, row: Any) -> Situation:
-    handover, body = as_json(row), from_json(row.body)
+def _previewed(brain: Brain, row: Any) -> Decision:
     release = brain.snapshot.release
-    decision = brain.preview(_ask(release, handover), release)
-    case = decision.computed.case
+    return brain.preview(_ask(release, as_json(row)), release)
+
+
+def _situation(brain: Brain, row: Any, decision: Decision) -> Situation:
+    handover, body = as_json(row), from_json(row.body)
+    release, case = decision.computed.release, decision.computed.case
     person = case.known.person
     if person.restricted:
         return Situation(release, case.locale, handover, {}, mood_read=False)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from decisioning.catalogue.people.package import HelpWords
+from decisioning.facts.handovers import HandoverState
 from decisioning.spec import Id, Locale, Strict
 
 Choice = Literal["call_back", "written", "wait"]
@@ -19,7 +20,8 @@ class HandoverSettings(Strict):
     none. `owner`: who gets the tickets of those that nobody took. `ticket_h`: within how many hours a ticket is
     answered. `text`: locale -> what the customer is told, and `choices`: choice -> locale -> how it is put to them, in
     place of ours; `{reference}` stands for what they may name the handover by, and `{time}` for when they hear of it
-    at the latest. `words`: locale -> words that help an agent, in place of ours.
+    at the latest. `words`: locale -> words that help an agent, in place of ours. `deliver`: the states whose coming is
+    told to the company's systems over the signed webhook, with the context package as it may leave then.
     """
 
     text_hours: float = Field(default=24.0, gt=0, le=720)
@@ -29,3 +31,4 @@ class HandoverSettings(Strict):
     text: dict[Locale, _Text] = Field(default_factory=dict)
     choices: dict[Choice, dict[Locale, _Text]] = Field(default_factory=dict)
     words: dict[Locale, HelpWords] = Field(default_factory=dict)
+    deliver: tuple[HandoverState, ...] = ()

@@ -107,6 +107,10 @@ def _control(row: Row[Any], words: _Words) -> Problem:
 
 def _delivery(row: Row[Any], words: _Words) -> Problem:
     body = from_json(row.body)
+    if "event" in body:
+        own = (f"{body['handover_id']}.{body['step']}.{row.route}", body["event"])
+        is_sent = row.route == "webhook" and row.state in _STATES and row.attempts >= 0
+        return "" if is_sent and own == (row.id, row.moment) else "it is not the delivery of its handover"
     is_known = row.route in _ROUTES and row.state in _STATES and row.channel in words.channels and row.attempts >= 0
     own = (f"{body['decision']['decision_id']}.{row.route}", body["moment"])
     return "" if is_known and own == (row.id, row.moment) else "it is not the delivery of its decision"

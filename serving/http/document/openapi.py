@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from serving.access.table import ADMIN, TABLE
 from serving.answers.decisions import DecisionAnswer
+from serving.answers.package import PackageAnswer
 from serving.contract import MAX_ITEMS
 from serving.http.document.operations import OPERATIONS, TAGS, Operation
 from serving.problems import (
@@ -43,7 +44,26 @@ _MOMENT = {
         "decision": {"$ref": _REFERENCE.format(model=DecisionAnswer.__name__)},
     },
 }
+_HANDOVER = {
+    "type": "object",
+    "required": ["event", "handover_id", "step", "occurred_at", "package"],
+    "properties": {
+        "event": {"type": "string", "description": "`handover.` and the state that it came to"},
+        "handover_id": {"type": "string"},
+        "step": {"type": "integer", "description": "Its number among the steps of the handover, from 0"},
+        "occurred_at": {"type": "string", "format": "date-time"},
+        "package": {"$ref": _REFERENCE.format(model=PackageAnswer.__name__)},
+    },
+}
 Document = dict[str, Any]
+_MOMENTS = (
+    *("receive_moment", "Moments", "Receive the decision that a moment opened"),
+    *("Sent to the routes of `moments` in the catalogue", _MOMENT),
+)
+_HANDOVERS = (
+    *("receive_handover", "Handovers", "Receive the context package of a handover"),
+    *("Sent when a handover comes to a state of `settings.handover.deliver` in the catalogue", _HANDOVER),
+)
 _ALWAYS = (MALFORMED, TOO_SLOW, WRONG_HOST, INVALID, TOO_MANY, BUG, BUSY)
 _WITH_KEY, _WITH_BODY = (NO_KEY, OUT_OF_SCOPE), (TOO_LARGE, UNSUPPORTED_MEDIA)
 
@@ -72,7 +92,7 @@ def _described(document: Document) -> Document:
         if route in OPERATIONS:
             _describe(operation, OPERATIONS[route])
         _describe_problems(operation)
-    document["webhooks"] = {"moment": {"post": _webhook()}}
+    document["webhooks"] = {"moment": {"post": _webhook(*_MOMENTS)}, "handover": {"post": _webhook(*_HANDOVERS)}}
     return document
 
 
@@ -139,17 +159,17 @@ def _describe_problems(operation: Document) -> None:
             response["content"] = {PROBLEM: {"schema": _reference(Problem.__name__)}}
 
 
-def _webhook() -> Document:
-    """Return what a receiver of moments gets, signed as Standard Webhooks has it."""
+def _webhook(name: str, tag: str, summary: str, sent: str, schema: Document) -> Document:
+    """Return what a receiver of webhooks gets, signed as Standard Webhooks has it."""
     headers = ("webhook-id", "webhook-timestamp", "webhook-signature")
     return {
-        "operationId": "receive_moment",
+        "operationId": name,
         "security": [],
-        "tags": ["Moments"],
-        "summary": "Receive the decision that a moment opened",
-        "description": "Sent to the routes of `moments` in the catalogue, signed as Standard Webhooks has it; "
+        "tags": [tag],
+        "summary": summary,
+        "description": f"{sent}, signed as Standard Webhooks has it; "
         "`brain moments --secret` shows the secret. It is sent again, with the same id, until it is answered 2xx.",
         "parameters": [{"name": n, "in": "header", "required": True, "schema": {"type": "string"}} for n in headers],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _MOMENT}}},
+        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
         "responses": {"2XX": {"description": "It was received"}},
     }
