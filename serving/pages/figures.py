@@ -5,39 +5,44 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from serving.pages.languages import MONTHS, Language, with_marks
+
 Say = Callable[[float], str]
 """Writes a number with its unit."""
 NOTHING: Final = "–"
 _MINUS: Final = "\u2212"
 _HASH_DIGITS: Final = 12
+_SHORT_MONTHS: Final[Mapping[tuple[Language, int], str]] = {("nl", 3): "mrt"}
+"""Short names of months that are not their first three letters."""
 
 
-def number(value: float, places: int = 0) -> str:
-    """Return a number with thousands apart: `1,234.5`."""
+def number(value: float, places: int = 0, lang: Language = "en") -> str:
+    """Return a number with thousands apart: `1,234.5`, in Dutch `1.234,5`."""
     text = f"{abs(value):,.{places}f}"
-    return text if value >= 0 or not text.strip("0,.") else f"{_MINUS}{text}"
+    return with_marks(text if value >= 0 or not text.strip("0,.") else f"{_MINUS}{text}", lang)
 
 
-def count(value: float | None) -> str:
+def count(value: float | None, lang: Language = "en") -> str:
     """Return a count, or a dash if it is unknown."""
-    return NOTHING if value is None else number(round(value))
+    return NOTHING if value is None else number(round(value), lang=lang)
 
 
-def percent(share: float | None, places: int | None = None) -> str:
+def percent(share: float | None, places: int | None = None, lang: Language = "en") -> str:
     """Return a share in percent: one place from 1% on, two below, none from 99.95% on; a dash if it is unknown."""
     if share is None:
         return NOTHING
     size = abs(100.0 * share)
     chosen = places if places is not None else 0 if size == 0.0 or size >= 99.95 else 1 if size >= 1.0 else 2
-    return f"{number(100.0 * share, chosen)}%"
+    return f"{number(100.0 * share, chosen, lang)}%"
 
 
-def euros(value: float | None, places: int | None = None) -> str:
+def euros(value: float | None, places: int | None = None, lang: Language = "en") -> str:
     """Return euros, with cents below a hundred; a dash if they are unknown."""
     if value is None:
         return NOTHING
-    text = number(value, places if places is not None else 2 if 0.0 < abs(value) < 100.0 else 0)
-    return f"{_MINUS}€{text[1:]}" if text.startswith(_MINUS) else f"€{text}"
+    text = number(value, places if places is not None else 2 if 0.0 < abs(value) < 100.0 else 0, lang)
+    sign = "€" if lang == "en" else "€\u00a0"
+    return f"{_MINUS}{sign}{text[1:]}" if text.startswith(_MINUS) else f"{sign}{text}"
 
 
 def ratio(value: float | None) -> str:
@@ -69,13 +74,13 @@ def bracketed(value: float, low: float, high: float, unit: str = "") -> str:
     return f"{middle} (between {least} and {most})"
 
 
-def estimate(value: float, low: float, high: float, unit: str = "") -> tuple[str, str, str]:
+def estimate(value: float, low: float, high: float, unit: str = "", lang: Language = "en") -> tuple[str, str, str]:
     """Return an estimate and the ends of its interval, all with the digits that the interval leaves."""
     scale = 100.0 if unit == "share" else 1.0
     digits = places(scale * low, scale * high)
     cents = 2 if unit == "eur" and digits > 0 else max(digits, 0)
     say = {"share": percent, "eur": euros}.get(unit, number)
-    middle, least, most = (say(round(scale * x, digits) / scale, cents) for x in (value, low, high))
+    middle, least, most = (say(round(scale * x, digits) / scale, cents, lang) for x in (value, low, high))
     return middle, least, most
 
 
@@ -84,16 +89,16 @@ def plural(n: float, one: str, many: str = "") -> str:
     return f"{count(n)} {one if round(n) == 1 else many or one + 's'}"
 
 
-def day(at: str | float) -> str:
+def day(at: str | float, lang: Language = "en") -> str:
     """Return the day of a moment, given in ISO's form or in microseconds: `30 November 2026`."""
     moment = datetime.fromisoformat(at) if isinstance(at, str) else datetime.fromtimestamp(at / 1e6, UTC)
-    return f"{moment.day} {moment:%B %Y}"
+    return f"{moment.day} {MONTHS[lang][moment.month - 1]} {moment.year}"
 
 
-def short_day(at_us: float) -> str:
+def short_day(at_us: float, lang: Language = "en") -> str:
     """Return the day of a moment in microseconds as an axis names it: `30 Nov`."""
     moment = datetime.fromtimestamp(at_us / 1e6, UTC)
-    return f"{moment.day} {moment:%b}"
+    return f"{moment.day} {_SHORT_MONTHS.get((lang, moment.month), MONTHS[lang][moment.month - 1][:3])}"
 
 
 def spaced(code: str) -> str:

@@ -38,11 +38,11 @@ class LeadSite:
         assert status == 200, answer
         return answer
 
-    def read(self, path: str) -> str:
+    def read(self, path: str, lang: str = "en") -> str:
         """Return a page as the key of a lead reads it."""
         lead = self.client.of_scope("lead")
         status, _, content = self.beside.submit(
-            lambda: lead.raw("GET", path, accept="text/html", **{"accept-language": "en"})
+            lambda: lead.raw("GET", path, accept="text/html", **{"accept-language": lang})
         ).result()
         assert status == 200, content
         return content.decode()

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from decisioning.times import DAY_US
+from tests.pages.world import NOW_US
 from training.reporting.attention import cannot_tell, look_at
 
 _NONE = ("customers", "decisions", "helped", "took_help", "left_in_peace", "sold", "reached")
@@ -25,6 +27,22 @@ EMPTY = {
     "fairness_said": "Intervals are over customers.",
     "rankings_said": "nothing was compared yet: run `brain evaluate`",
 }
+
+
+Report = dict[str, Any]
+
+
+def with_value(report: Report) -> Report:
+    """Return a report whose control group can be compared, as it is after more customers than a test has."""
+    weeks = [NOW_US - n * 7 * DAY_US for n in range(5, -1, -1)]
+    rows = [
+        {"until_us": at, "arm": "holdout", "units": 400, "nba_eur": 2.0 + n, "mean_eur": 2.0 + 0.4 * n}
+        | {"lift_eur": 0.6 * n, "lift_low": 0.6 * n - 0.9, "lift_high": 0.6 * n + 0.9}
+        for n, at in enumerate(weeks)
+    ]
+    control = {"arm": "holdout", "customers": 400, "lift_eur": 3.0, "lift_low": 2.1, "lift_high": 3.9}
+    people = {**report["people"], "control": {**control, "brought_eur": 4_800.0, "why": None}}
+    return {**report, "over_time": rows, "people": people}
 
 
 def whole(sections: dict[str, Any]) -> dict[str, Any]:

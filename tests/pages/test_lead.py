@@ -11,9 +11,39 @@ from features.ledger import now_us
 from serving.pages.report.kept import NAME, keep_report
 from tests.pages.browser import SCHEMES, focus_order, overflow, violations
 from tests.pages.lead_site import LeadSite, lead_site
-from tests.pages.sections import whole
+from tests.pages.sections import whole, with_value
+from training.evaluation.localized import fields, localized
+from training.reporting.suggestions import _proposal
 
 HOSTILE = "<img src=x onerror=\"document.title='ran'\"> \u202e" + "x" * 150
+
+
+RISE = {"kind": "complaint", "name": "tv-bundle", "now": 12, "before": 28, "usual": 1.25, "chance": 0.001}
+ROWS = [{"action": "tv-bundle", "automation": "suggest"}]
+REPORT = with_value(
+    whole(
+        {
+            "at": iso(now_us()),
+            "rises": [RISE],
+            **fields("rises_said", localized("rises-looked", days=28, n=40, chance=0.01)),
+            **fields("widen_said", _proposal(ROWS, None)),
+            **fields("arms_said", localized("arms-moved", n=3)),
+        }
+    )
+)
+"""The newest report: its figures are compared with a control group, and something rose."""
+DUTCH = (
+    "Het brein bracht <strong>€\u00a04.800</strong> meer op dan zonder, tussen €\u00a03.400 en €\u00a06.200",
+    "Voor 3 is later in een andere groep besloten",
+    "12 klanten klaagden over <code>tv-bundle</code> in het laatste uur; gewoon zijn er rond deze tijd 1,2.",
+    "met een kans van hoogstens 1%",
+    "Nog geen actie kan verder worden geautomatiseerd: daarvoor zijn 100 klanten nodig",
+    'aria-label="Euro&#39;s per klant, het brein en de controlegroep"',
+    "De cijfers van deze grafiek",
+    "30 november 2026",
+    ">controlegroep<",
+)
+ENGLISH = ("The ", " the ", "customer", "nobody", "figures", "control group", "between")
 
 
 @pytest.fixture(scope="module")
@@ -74,12 +104,14 @@ def told_who(site: LeadSite) -> str:
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_every_state_is_accessible_and_fits_320_px(browser: Browser, site: LeadSite, lang: str, scheme: str) -> None:
     name = f"{lang}-{scheme}"
+    keep_report(site.client.brain.workspace, REPORT)
     site.waits(f"c-{'e' * 40}-{name}", reason=HOSTILE, upset=True)
     site.contests(f"c-{name}", site.known(f"c-{name}")[0], HOSTILE)
     with site.signed_in(browser, viewport={"width": 320, "height": 768}, color_scheme=scheme) as page:
         page.goto(f"{site.address}/lead?lang={lang}")
         page.evaluate("document.querySelectorAll('details').forEach(e => e.open = true)")
         assert (violations(page), overflow(page)) == ([], [])
+        assert page.locator(".lead-figures svg:visible").count() == 1
         assert page.locator("html").get_attribute("lang") == lang
         assert page.locator("h2").first.inner_text().startswith({"en": "Needs", "nl": "Heeft"}[lang])
         page.goto(f"{site.address}/lead")
@@ -136,7 +168,7 @@ def test_who_had_a_part_in_a_decision_does_not_answer_its_contest(browser: Brows
         page.reload()
         expect(card).to_contain_text("You had a part in this decision.")
         expect(card.get_by_role("button")).to_have_count(0)
-        expect(page.get_by_text(f"{action}: once: not suitable")).to_be_visible()
+        expect(page.get_by_text(f"{action}: once: does not suit them")).to_be_visible()
         assert page.title() == "The team now - Central brain", "no script of a note ran"
 
 
@@ -172,6 +204,7 @@ def test_who_does_not_hold_a_conversation_sees_it_for_a_stated_reason_that_the_l
 @pytest.mark.promise("lead.figures")
 def test_the_figures_of_the_newest_report_are_shown_with_their_age(site: LeadSite) -> None:
     workspace = site.client.brain.workspace
+    (workspace.data / NAME).unlink(missing_ok=True)
     assert "No report was made yet." in site.read("/lead")
     keep_report(workspace, whole({"at": iso(now_us() - 7_200_000_000)}))
     shown = site.read("/lead")
@@ -182,6 +215,11 @@ def test_the_figures_of_the_newest_report_are_shown_with_their_age(site: LeadSit
     assert "3 days ago" in shown
     assert "These figures are old." in shown
     assert "<code>tv-bundle</code> could go." in shown
+    keep_report(workspace, REPORT)
+    shown = site.read("/lead", "nl")
+    for text in DUTCH:
+        assert text in shown
+    assert not [text for text in ENGLISH if text in re.sub("<[^>]*>", "", shown.partition("lead-figures")[2])]
     (workspace.data / NAME).write_text("{")
     assert "No report was made yet." in site.read("/lead"), "a damaged file is no report"
     (workspace.data / NAME).unlink()

@@ -13,15 +13,15 @@ from decisioning.times import DAY_US
 from features.ledger import Entry
 from serving.pages.report.first_screen import value_plot
 from serving.pages.report.page import contents, write_page
+from serving.pages.report.wording import report_wording
 from tests.pages.browser import every_view, focus_order, opened, overflow
 from tests.pages.operated import Operated, operated
 from tests.pages.screenshots import README, README_SIZE
-from tests.pages.sections import whole
+from tests.pages.sections import Report, whole, with_value
 from tests.pages.world import NOW_US
 from training.reporting.customers import effort as effort_module
 
 HOUR_US = DAY_US // 24
-Report = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -33,19 +33,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
 @pytest.fixture(scope="module")
 def address(made: Operated, tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_page(tmp_path_factory.mktemp("page") / "report.html", with_value(made.report)).as_uri()
-
-
-def with_value(report: Report) -> Report:
-    """Return a report whose control group can be compared, as it is after more customers than a test has."""
-    weeks = [NOW_US - n * 7 * DAY_US for n in range(5, -1, -1)]
-    rows = [
-        {"until_us": at, "arm": "holdout", "units": 400, "nba_eur": 2.0 + n, "mean_eur": 2.0 + 0.4 * n}
-        | {"lift_eur": 0.6 * n, "lift_low": 0.6 * n - 0.9, "lift_high": 0.6 * n + 0.9}
-        for n, at in enumerate(weeks)
-    ]
-    control = {"arm": "holdout", "customers": 400, "lift_eur": 3.0, "lift_low": 2.1, "lift_high": 3.9}
-    people = {**report["people"], "control": {**control, "brought_eur": 4_800.0, "why": None}}
-    return {**report, "over_time": rows, "people": people}
 
 
 @pytest.mark.promise("report.page")
@@ -137,7 +124,7 @@ def test_the_sentence_on_value_claims_no_more_than_its_interval(made: Operated, 
     report = with_value(made.report)
     report["people"]["control"].update(change)
     assert text in contents(report)["sentences"][0].text
-    assert value_plot(report) is not None
+    assert value_plot(report, report_wording("en")) is not None
 
 
 def test_what_imported_contacts_came_to_is_shown_briefly(browser: Browser, made: Operated, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from decisioning.times import DAY_US, WEEK_US, iso, microseconds
 from features.decisions.log import DecisionLog
 from features.decisions.people import PEOPLE
 from features.decisions.worth import catalogue_eur, sales
+from training.evaluation.localized import LocalText, fields, joined, localized
 from training.evaluation.mean_difference import Totals, difference
 
 MISMATCH = 0.001
@@ -81,10 +82,10 @@ _STAND_IN = {"person": "l._stream", "account": "coalesce(l._account, l._stream)"
 
 @dataclass(frozen=True, slots=True)
 class Lift:
-    """`rows`: one per arm in force, plain JSON types. `said`: on what they rest, in sentences; None without arms."""
+    """`rows`: one per arm in force, plain JSON types. `basis`: on what they rest, in sentences; None without arms."""
 
     rows: list[dict[str, Any]]
-    said: str | None
+    basis: LocalText | None
 
 
 def lift(log: DecisionLog, release: Release, now_us: int) -> list[dict[str, Any]]:
@@ -104,7 +105,7 @@ def lift_told(log: DecisionLog, release: Release, now_us: int) -> Lift:
     if not arms:
         return Lift([], None)
     units = _units(log, release, arms, [now_us])
-    return Lift(_rows(units, arms), _said(units, _unit_of(arms), _began_us(arms)))
+    return Lift(_rows(units, arms), _basis(units, _unit_of(arms), _began_us(arms)))
 
 
 def value_over_time(log: DecisionLog, release: Release, now_us: int) -> list[dict[str, Any]]:
@@ -162,20 +163,17 @@ def _units(log: DecisionLog, release: Release, arms: Mapping[str, Arm], ends: Se
     return log.query(_UNITS.format(since_us=_began_us(arms), **names, **drawn), release)
 
 
-def _said(units: pa.Table, unit: str, since_us: int) -> str:
+def _basis(units: pa.Table, unit: str, since_us: int) -> LocalText:
     """Return what was counted, in which unit, and what was left out, as sentences for the report."""
     people, moved, unnamed = (int(pc.sum(units[name]).as_py() or 0) for name in ("customers", "moved", "unnamed"))
-    of = f" in {units.num_rows:,} accounts" if unit == "account" else ""
-    counted = f"{people:,} customers{of}, drawn by {unit} since {iso(since_us)[:10]}"
-    parts = [f"{counted}: all their sales from their first decision on count, and nobody is left out."]
+    of = localized("arms-of-accounts", n=units.num_rows) if unit == "account" else localized("nothing")
+    drawn = {"unit": localized(f"unit-{unit}"), "since": iso(since_us)[:10]}
+    parts = [localized("arms-counted", people=people, of=of, **drawn)]
     if moved:
-        parts.append(f"{moved} were decided in another arm later on; they stay in their first.")
+        parts.append(localized("arms-moved", n=moved))
     if unnamed:
-        stand_in = "the account that it names, or else the customer," if unit == "account" else "the customer"
-        parts.append(
-            f"The first decision of {unnamed} does not name the unit that was drawn; {stand_in} stands for it."
-        )
-    return " ".join(parts)
+        parts.append(localized("arms-unnamed", n=unnamed, stand_in=localized(f"stand-in-{unit}")))
+    return joined(parts)
 
 
 def _over(until: Any, now_us: int) -> bool:
@@ -227,7 +225,8 @@ def _row(name: str, share: float, earnings: Mapping[str, _Earnings], total: int)
     row |= {"mean_eur": arm.eur.mean if arm else None, "mean_sales": arm.sales.mean if arm else None}
     why = _why_not(name, earnings)
     if name == NBA or arm is None or nba is None or why is not None:
-        return {**row, "lift_eur": None, "lift_low": None, "lift_high": None, "brought_eur": None, "why": why}
+        unknown = {"lift_eur": None, "lift_low": None, "lift_high": None, "brought_eur": None, "why": None}
+        return {**row, **unknown, **(fields("why", why) if why is not None else {})}
     gain = difference(nba.eur, arm.eur)
     return {
         **row,
@@ -239,19 +238,17 @@ def _row(name: str, share: float, earnings: Mapping[str, _Earnings], total: int)
     }
 
 
-def _why_not(name: str, earnings: Mapping[str, _Earnings]) -> str | None:
+def _why_not(name: str, earnings: Mapping[str, _Earnings]) -> LocalText | None:
     """Return why an arm cannot be compared with `nba`, or None."""
     arm, nba = earnings.get(name), earnings.get(NBA)
     if name == NBA or arm is None or nba is None:
         return None
     if name == "holdout" and not sum(e.unasked for e in earnings.values()):
-        return "nobody told of a sale without an offer"
+        return localized("why-no-sale")
     rate = (arm.buying + nba.buying) / (len(arm.eur) + len(nba.eur))
     buying = rate * min(len(arm.eur), len(nba.eur))
     if buying < MIN_BUYING:
-        return (
-            f"too small to tell: at the rate of both arms, {buying:.1f} of its units would buy, {MIN_BUYING} are needed"
-        )
+        return localized("why-small", buying=buying, most=MIN_BUYING)
     return None
 
 

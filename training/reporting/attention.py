@@ -1,22 +1,16 @@
 """What a reader of the report is to look at first, and in one sentence what cannot be told yet and what that takes."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from training.evaluation.lift import MIN_BUYING
+from training.evaluation.localized import LocalText, fields, localized
 from training.reporting.customers.effort import FEWEST_CUSTOMERS
 from training.reporting.customers.first_screen import compared_arm
 from training.reporting.monitoring import FEWEST, FEWEST_POSITIVE
 
 Report = Mapping[str, Any]
 Finding = dict[str, str]
-_RISEN: Final = {
-    "complaint": "complained of `{name}`",
-    "handover": "were handed to a person: {name}",
-    "withheld": "were shown nothing (`{name}`)",
-    "intent": "contacted us about `{name}`",
-    "request": "asked for something (`{name}`)",
-}
 
 
 def look_at(report: Report) -> list[Finding]:
@@ -24,61 +18,58 @@ def look_at(report: Report) -> list[Finding]:
     return [*_unfair(report), *_rises(report), *_annoyed(report), *_wrong(report), *_drift(report)]
 
 
+def _finding(kind: str, section: str, text: LocalText) -> Finding:
+    return {"kind": kind, "section": section, **fields("said", text)}
+
+
 def _unfair(report: Report) -> Iterator[Finding]:
     for guard in report["fairness"]:
         if guard["state"] == "breached":
             issue, rate, group = told_guard(guard["name"])
-            text = f"For {issue}, customers with {group} {rate} {guard['value']:.2f} times as often as the others."
-            yield {"kind": "unfair", "section": "fairness", "said": text}
+            text = localized(f"unfair-{rate}", issue=issue, group=group, value=guard["value"])
+            yield _finding("unfair", "fairness", text)
 
 
 def told_guard(name: str) -> tuple[str, str, str]:
-    """Return the goal, what is compared in words, and the group of a guard of fairness."""
+    """Return the goal, what is compared, and the group of a guard of fairness."""
     _, issue, rate, feature = name.split(".", 3)
-    doing = {"selected": "are offered something", "succeeded": "accept an offer"}[rate]
-    return issue, doing, feature.replace("=", " ").replace("_", " ")
+    return issue, rate, feature.replace("=", " ").replace("_", " ")
 
 
 def _rises(report: Report) -> Iterator[Finding]:
     for row in report["rises"]:
-        what = _RISEN[row["kind"]].format(name=row["name"])
-        customers = "1 customer" if row["now"] == 1 else f"{row['now']} customers"
-        usual = f"usual at this time are {row['usual']:.1f}" if row["usual"] >= 0.05 else "none is usual at this time"
-        text = f"{customers} {what} in the last hour; {usual}."
-        yield {"kind": "rise", "section": "effort", "said": text}
+        one = "-one" if row["now"] == 1 else ""
+        what, customers = (
+            localized(f"rise-{row['kind']}{one}", name=row["name"]),
+            localized(f"customers{one}", n=row["now"]),
+        )
+        usual = localized("usual", n=row["usual"]) if row["usual"] >= 0.05 else localized("usual-none")
+        yield _finding("rise", "effort", localized("rise", customers=customers, what=what, usual=usual))
 
 
 def _annoyed(report: Report) -> Iterator[Finding]:
     """Yield that complaints and objections rose, if the intervals of both periods lie apart."""
     now, before = (report["people"][period]["annoyed_rate"] for period in ("now", "before"))
     if now and before and now["low"] > before["high"]:
-        text = f"Of {now['value']:.1%} of customers an offer was followed by a complaint or an objection, of "
-        yield {"kind": "rise", "section": "annoyed", "said": f"{text}{before['value']:.1%} in the four weeks before."}
+        yield _finding("rise", "annoyed", localized("annoyed-more", now=now["value"], before=before["value"]))
 
 
 def _wrong(report: Report) -> Iterator[Finding]:
     """Yield what makes figures of the report wrong, or decisions of the company unchecked."""
     if names := report["mismatched_arms"]:
-        text = f"Sizes of {', '.join(names)} are not what was declared: read nothing into their lift."
-        yield {"kind": "wrong", "section": "value", "said": text}
+        yield _finding("wrong", "value", localized("wrong-sizes", names=", ".join(names)))
     untold, every = (sum(a[name] for a in report["actions"]) for name in ("succeeded_untold", "succeeded"))
     if untold:
-        text = (
-            f"Nobody told that {untold} of {every} offers that succeeded were looked at: models do not learn from "
-            "them, and rates are those of offers whose look was told."
-        )
-        yield {"kind": "wrong", "section": "actions", "said": text}
+        yield _finding("wrong", "actions", localized("wrong-untold", n=untold, every=every))
     if rows := report.get("without_approval"):
-        text = f"{len(rows)} of what decides went round the approval of a second person."
-        yield {"kind": "wrong", "section": "approval", "said": text}
+        yield _finding("wrong", "approval", localized("wrong-approval", n=len(rows)))
 
 
 def _drift(report: Report) -> Iterator[Finding]:
     moved = [row["column"].replace("_", " ") for row in report["drift"] if row["drifted"]]
     if moved:
-        more = f" and {len(moved) - 5} more" if len(moved) > 5 else ""
-        text = f"Customers differ from those of the twelve weeks before in {', '.join(moved[:5])}{more}."
-        yield {"kind": "drift", "section": "drift", "said": text}
+        more = localized("and-more", n=len(moved) - 5) if len(moved) > 5 else localized("nothing")
+        yield _finding("drift", "drift", localized("drifted", names=", ".join(moved[:5]), more=more))
 
 
 def cannot_tell(report: Report) -> str:

@@ -12,6 +12,7 @@ from decisioning.facts.schema import Feature
 from decisioning.times import DAY_US
 from features.decisions.log import DecisionLog
 from training.evaluation.lift import lift_told, mismatched_arms, value_over_time
+from training.evaluation.localized import fields
 from training.evaluation.metrics import calibration_table, wilson
 from training.model.frame import units_with
 from training.reporting.customers.effort import effort
@@ -124,7 +125,7 @@ def watch(log: DecisionLog, release: Release, now_us: int) -> dict[str, Any]:
         "effort": effort(log, release, now_us),
         **rises(log, release, now_us),
         "arms": compared.rows,
-        "arms_said": compared.said,
+        **(fields("arms_said", compared.basis) if compared.basis else {"arms_said": None}),
         "mismatched_arms": mismatched_arms(compared.rows),
         "drift": moved,
         "drift_said": _said_of_drift(moved),

@@ -17,6 +17,7 @@ from decisioning.catalogue.release import Release
 from decisioning.facts.forms import Issue
 from decisioning.times import DAY_US
 from features.decisions.log import DecisionLog
+from training.evaluation.localized import LocalText, fields, local_text, localized
 from training.model.frame import Bools
 from training.reporting.customers.rises import human_channels
 from training.reporting.held_out import rate_figure
@@ -82,7 +83,7 @@ def suggestions(log: DecisionLog, release: Release, now_us: int) -> dict[str, An
         "override_reasons": reasons.to_pylist(),
         "corrections": corrected.to_pylist(),
         "widen": widen,
-        "widen_said": widen["said"] if widen else _nothing_to_widen(rows),
+        **fields("widen_said", _proposal(rows, widen)),
     }
 
 
@@ -134,7 +135,7 @@ def widest(rows: Sequence[Row], release: Release) -> Row | None:
     row, action = min(ready, key=lambda one: (_risk(one[1], release), -one[0]["followed"]["low"], one[1].id))
     wider, risk = _WIDER[action.effective_automation], _RISKS[_risk(action, release)]
     proposal = {"action": action.id, "risk": risk, "from": action.effective_automation, "to": wider}
-    return {**proposal, "said": _evidence(row, risk, action.effective_automation, wider)}
+    return {**proposal, **fields("said", _evidence(row, risk, action.effective_automation, wider))}
 
 
 def _intents(action: Action, release: Release) -> list[Intent]:
@@ -162,21 +163,27 @@ def _is_ready(row: Row, release: Release) -> bool:
     return bool(enough and row["followed"]["low"] >= FOLLOWED and row["regretted"]["high"] <= REGRETTED)
 
 
-def _evidence(row: Row, risk: Risk, level: Automation, wider: Automation) -> str:
+def _evidence(row: Row, risk: Risk, level: Automation, wider: Automation) -> LocalText:
     followed, regretted = row["followed"], row["regretted"]
-    return (
-        f"`{row['action']}` (risk: {risk}) could go from `{level}` to `{wider}`: people followed "
-        f"{followed['value']:.1%} of {row['known']} suggestions to {row['customers']} customers (between "
-        f"{followed['low']:.1%} and {followed['high']:.1%}), and regretted {regretted['value']:.1%} of them (at most "
-        f"{regretted['high']:.1%}). Nothing changes until a release says `automation: {wider}`."
+    return localized(
+        "widen",
+        action=row["action"],
+        risk=localized(f"risk-{risk}"),
+        level=level,
+        wider=wider,
+        **{name: row[name] for name in ("known", "customers")},
+        followed=followed["value"],
+        low=followed["low"],
+        high=followed["high"],
+        regretted=regretted["value"],
+        most=regretted["high"],
     )
 
 
-def _nothing_to_widen(rows: Sequence[Row]) -> str:
+def _proposal(rows: Sequence[Row], widen: Row | None) -> LocalText:
+    """Return which action's automation could be widened, or why none can."""
+    if widen is not None:
+        return local_text(widen, "said")
     if all(row["automation"] in ("automatic", None) for row in rows):
-        return "Every action that was suggested is automatic, or is gone: there is nothing to widen."
-    return (
-        f"No action's automation could be widened yet: that takes {FEWEST} customers with a suggestion of which people "
-        f"said what they did, of whom they followed at least {FOLLOWED:.0%} and regretted at most {REGRETTED:.0%}, at "
-        "the worse ends of the intervals. What decides something of weight, or lends, stays with people."
-    )
+        return localized("widen-nothing")
+    return localized("widen-not-yet", fewest=FEWEST, followed=FOLLOWED, regretted=REGRETTED)

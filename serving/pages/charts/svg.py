@@ -14,6 +14,8 @@ WIDE: Final = 720.0
 NARROW: Final = 304.0
 LETTER: Final = 6.9
 """About the width of a letter of 13 px, to keep texts apart."""
+_PLACES: Final = re.compile(r"[.,](\d{1,2})(?!\d)")
+"""The decimals of a number, as English and Dutch write them: a group of thousands has three digits."""
 Drawing = tuple[float, Iterable[Markup]]
 """A drawing's height and its parts."""
 
@@ -64,10 +66,10 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
 def marked(marks: Sequence[float], say: Say) -> list[str]:
     """Return the texts of the marks of an axis, without places that are zero in all of them."""
     texts = [say(mark) for mark in marks]
-    places = [match.group() for text in texts if (match := re.search(r"\.\d+", text))]
-    if any(set(digits) - {".", "0"} for digits in places):
+    places = [match.group(1) for text in texts if (match := _PLACES.search(text))]
+    if any(set(digits) - {"0"} for digits in places):
         return texts
-    return [re.sub(r"\.0+(?=\D|$)", "", text) for text in texts]
+    return [_PLACES.sub("", text) for text in texts]
 
 
 def grid(marks: Sequence[float], texts: Sequence[str], y: Scale, left: float, right: float) -> Markup:

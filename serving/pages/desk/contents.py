@@ -24,7 +24,7 @@ from serving.pages.desk.view import (
     title_of,
 )
 from serving.pages.desk.words import ago, day, words
-from serving.pages.me.words import Language
+from serving.pages.languages import Language
 from serving.people import agents, call_backs, handovers, package
 
 Json = dict[str, Any]

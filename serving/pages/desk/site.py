@@ -21,7 +21,8 @@ from serving.pages.desk.contents import Json, ShownConversation, home_of
 from serving.pages.desk.view import number_of, suggestion_ask, superseded
 from serving.pages.desk.words import words
 from serving.pages.frame import page
-from serving.pages.me.words import LANGUAGES, Language, language_of
+from serving.pages.languages import LANGUAGES, Language
+from serving.pages.me.words import language_of
 from serving.people import handovers
 from serving.people.handover_forms import HandoverStepIn
 

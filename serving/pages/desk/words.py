@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from yaml import safe_load
-
-from serving.pages.me.words import Language
+from serving.pages.languages import MONTHS, Language, texts_of
 
 _FILE: Final = Path(__file__).with_name("words.yaml")
 _UNITS: Final = (
@@ -17,22 +15,12 @@ _UNITS: Final = (
     (60, {"en": ("min", "min"), "nl": ("min", "min")}),
     (1, {"en": ("s", "s"), "nl": ("s", "s")}),
 )
-_MONTHS: Final[dict[Language, tuple[str, ...]]] = {
-    "en": (
-        *("January", "February", "March", "April", "May", "June", "July", "August"),
-        *("September", "October", "November", "December"),
-    ),
-    "nl": (
-        *("januari", "februari", "maart", "april", "mei", "juni", "juli", "augustus"),
-        *("september", "oktober", "november", "december"),
-    ),
-}
 
 
 @cache
 def words(language: Language) -> dict[str, str]:
     """Return name -> text in a language."""
-    return {str(name): texts[language] for name, texts in safe_load(_FILE.read_text(encoding="utf-8")).items()}
+    return texts_of(_FILE, language)
 
 
 def ago(since: str | int, language: Language) -> str:
@@ -50,5 +38,5 @@ def day(moment: str, language: Language, zone: str) -> str:
     at = datetime.fromisoformat(moment).astimezone(ZoneInfo(zone))
     days = (at.date() - datetime.now(ZoneInfo(zone)).date()).days
     near = {0: {"en": "today", "nl": "vandaag"}, 1: {"en": "tomorrow", "nl": "morgen"}}.get(days)
-    named = near[language] if near is not None else f"{at.day} {_MONTHS[language][at.month - 1]}"
+    named = near[language] if near is not None else f"{at.day} {MONTHS[language][at.month - 1]}"
     return f"{named} {at:%H:%M}"

@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from yaml import safe_load
-
 from decisioning.catalogue.release import Release
 from serving.pages.desk.words import ago
 from serving.pages.desk.words import words as desk_words
 from serving.pages.figures import spaced
+from serving.pages.languages import MONTHS, Language, in_language, texts_of
 from serving.pages.lead.board import MOST, Json
-from serving.pages.me.words import Language
 from serving.pages.report.first_screen import sentences, value_plot
 from serving.pages.report.kept import KeptReport
+from serving.pages.report.wording import report_wording
 from serving.pages.tables import TextTable
 
 _FILE: Final = Path(__file__).with_name("words.yaml")
@@ -30,8 +29,7 @@ _DATED: Final = frozenset(("offered", "call_back", "ticket"))
 @cache
 def words(language: Language) -> dict[str, str]:
     """Return name -> text in a language; what is not said otherwise here is said as at the desk."""
-    own = {str(name): texts[language] for name, texts in safe_load(_FILE.read_text(encoding="utf-8")).items()}
-    return {**desk_words(language), **own}
+    return {**desk_words(language), **texts_of(_FILE, language)}
 
 
 class LeadWords:
@@ -53,7 +51,9 @@ class LeadWords:
             "held": self._cut([self._held(one) for one in shown["held"]]),
             "annoys": self._cut([self._annoyance(one) for one in recorded["annoys"]]),
             "overrides": self._cut([self._override(one) for one in recorded["overrides"]]),
-            "corrections": self._cut([self._times(n, spaced(field)) for field, n in recorded["corrections"]]),
+            "corrections": self._cut(
+                [self._times(n, self._named("heard", field)) for field, n in recorded["corrections"]]
+            ),
             "looks": self._cut([self._look(one) for one in recorded["looks"]]),
             "escalations": self._cut([self._escalation(*one) for one in recorded["escalations"]]),
             "whole": recorded["whole"],
@@ -65,20 +65,20 @@ class LeadWords:
         }
 
     def figures(self, kept: KeptReport | None) -> Json:
-        """Return the figures of the newest report with its age, in the report's own language; or that there is none."""
+        """Return the figures of the newest report with its age; or that there is none."""
         if kept is None:
             return {"figures": None}
-        age = ago(kept.report["at"], self._lang)
-        look_at = [one["said"] for one in kept.report["look_at"]]
+        report, lang = kept.report, self._lang
+        age, wording = ago(report["at"], lang), report_wording(lang)
         return {
             "figures": {
-                "at": self._t["figures-of"].format(self._moment(kept.report["at"]), age),
+                "at": self._t["figures-of"].format(self._moment(report["at"]), age),
                 "stale": kept.is_stale,
-                "sentences": sentences(kept.report),
-                "value": value_plot(kept.report),
-                "look_at": self._cut(look_at),
-                "rises_said": kept.report["rises_said"],
-                "widen": kept.report.get("widen_said", ""),
+                "sentences": sentences(report, wording),
+                "value": value_plot(report, wording),
+                "look_at": self._cut([in_language(one, "said", lang) for one in report["look_at"]]),
+                "rises_said": in_language(report, "rises_said", lang),
+                "widen": in_language(report, "widen_said", lang),
             }
         }
 
@@ -89,7 +89,7 @@ class LeadWords:
     def day(self, at: str) -> str:
         """Return a day as it is said."""
         moment = datetime.fromisoformat(at).astimezone(self._zone)
-        return f"{moment.day} {self._t['months'].split()[moment.month - 1]}"
+        return f"{moment.day} {MONTHS[self._lang][moment.month - 1]}"
 
     @staticmethod
     def _cut(rows: Sequence[Any]) -> Json:
@@ -141,19 +141,25 @@ class LeadWords:
 
     def _annoyance(self, one: Json) -> Json:
         said = self._t[one["kind"] if one["now"] != 1 else f"{one['kind']}-one"]
+        about = self._named("to", one["about"]) if one["kind"] == "objected" else one["about"]
         before = self._t["week-before"].format(one["before"])
-        return {"rises": one["now"] > one["before"], "text": f"{said.format(one['now'], one['about'])} {before}"}
+        return {"rises": one["now"] > one["before"], "text": f"{said.format(one['now'], about)} {before}"}
 
     def _override(self, one: Json) -> Json:
-        text = f"{one['action']}: {self._times(one['n'], spaced(one['reason']))}"
+        text = f"{one['action']}: {self._times(one['n'], self._named('reason', one['reason']))}"
         return {"text": text, "notes": one["notes"]}
+
+    def _named(self, kind: str, code: str) -> str:
+        """Return what a code is called in the middle of a sentence; the code as words, where it has no name."""
+        said = self._t.get(f"{kind}-{code}", spaced(code))
+        return said[:1].lower() + said[1:]
 
     def _times(self, n: int, what: str) -> str:
         return self._t["times" if n != 1 else "times-one"].format(n, what)
 
     def _look(self, one: Json) -> str:
         case = f" {one['case']}" if one["case"] else ""
-        purpose = self._t.get(f"purpose-{one['purpose']}", one["purpose"])
+        purpose = self._named("purpose", one["purpose"])
         return f"{one['who']}: {purpose}{case}, {self._t['ago'].format(ago(one['at'], self._lang))}"
 
     def _escalation(self, reason: str, kind: str, n: int) -> str:

@@ -13,12 +13,12 @@ from serving.access.people.requests import People, read_form
 from serving.brain.runtime import Brain
 from serving.customers import looking
 from serving.pages.desk.site import DESK, Desk, sent_to
+from serving.pages.languages import Language
 from serving.pages.lead.acts import ACTS, Act
 from serving.pages.lead.asked import waiting_requests
 from serving.pages.lead.board import MOST, Json, board
 from serving.pages.lead.contents import LeadWords, words
 from serving.pages.lead.doings import doings, streams_in
-from serving.pages.me.words import Language
 from serving.pages.report.kept import kept_report
 
 LEAD: Final = "/lead"

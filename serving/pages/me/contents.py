@@ -12,7 +12,8 @@ from serving.access.people.signing import new_token
 from serving.customers.rights.choosing import PurposeChoice
 from serving.customers.rights.entering import Visit
 from serving.customers.rights.seeing import MANY, OwnView, SeenDecision
-from serving.pages.me.words import Language, words
+from serving.pages.languages import Language
+from serving.pages.me.words import words
 
 _HELD: Final = ("facts", "statements", "signals", "records", "moments", "looks", "other_identifiers")
 _DONE: Final = {"stopped": "choices", "opinion-kept": "why", "ask-kept": "ask", "code-used": "held"}

@@ -12,7 +12,8 @@ from serving.access.people.signing import new_token
 from serving.brain.runtime import Brain
 from serving.customers.rights.entering import Entering, Visit
 from serving.pages.frame import page
-from serving.pages.me.words import LANGUAGES, Language, language_of, words
+from serving.pages.languages import LANGUAGES, Language
+from serving.pages.me.words import language_of, words
 
 _NAMES: Final[dict[Language, str]] = {"nl": "Nederlands", "en": "English"}
 _LANGUAGE: Final = "lang"

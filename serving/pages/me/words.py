@@ -2,21 +2,18 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Final, Literal, get_args
-
-from yaml import safe_load
+from typing import Final
 
 from decisioning.catalogue.release import Release
+from serving.pages.languages import LANGUAGES, Language, texts_of
 
-Language = Literal["nl", "en"]
-LANGUAGES: Final[tuple[Language, ...]] = get_args(Language)
 _FILE: Final = Path(__file__).with_name("words.yaml")
 
 
 @cache
 def words(language: Language) -> dict[str, str]:
     """Return name -> text in a language."""
-    return {name: texts[language] for name, texts in safe_load(_FILE.read_text(encoding="utf-8")).items()}
+    return texts_of(_FILE, language)
 
 
 def language_of(asked: str | None, kept: str | None, accepted: str, release: Release) -> Language:

@@ -1,20 +1,24 @@
 """The first screen of the report: four sentences with numbers, and value against the control group over time."""
 
-from typing import Any, Final
+from typing import Any
 
 from serving.pages.charts import Line, Point, line_chart
-from serving.pages.figures import between, bracketed, count, day, estimate, euros, percent, plural, short_day
+from serving.pages.languages import in_language
 from serving.pages.parts import PagePart, Sentence
 from serving.pages.report import Report
 from serving.pages.tables import TextTable
+from serving.pages.wording import Wording
 
-_NBA: Final = "nba"
 
-
-def sentences(report: Report) -> tuple[Sentence, ...]:
+def sentences(report: Report, wording: Wording) -> tuple[Sentence, ...]:
     """Return what the brain brought, whom it helped, whom it left in peace, and whom it annoyed."""
     now, before = (report["people"][period] for period in ("now", "before"))
-    return _value(report), _helped(now, before), _left_in_peace(now, before), _annoyed(now, before)
+    return (
+        _value(report, wording),
+        _helped(now, before, wording),
+        _left_in_peace(now, before, wording),
+        _annoyed(now, before, wording),
+    )
 
 
 def compared(report: Report) -> dict[str, Any] | None:
@@ -23,87 +27,82 @@ def compared(report: Report) -> dict[str, Any] | None:
     return row
 
 
-def _value(report: Report) -> Sentence:
+def _value(report: Report, wording: Wording) -> Sentence:
     arm = compared(report)
     if arm is None:
-        return Sentence("", "What the brain brings cannot be told", ": no control group is declared.", "See `arms:`.")
+        return wording.sentence("value-no-control", note=wording.text("see-arms"))
+    note = in_language(report, "arms_said", wording.lang)
     if arm["lift_eur"] is None:
-        why = (arm["why"] or "nobody was drawn yet").removeprefix("too small to tell: ")
-        return Sentence("", "What the brain brings cannot be told yet", f": {why}.", report["arms_said"] or "")
-    each = bracketed(arm["lift_eur"], arm["lift_low"], arm["lift_high"], "eur")
-    group = f"control group ({arm['arm']}, {plural(arm['customers'], 'customer')})"
+        why = in_language(arm, "why", wording.lang) or wording.text("nobody-drawn")
+        return wording.sentence("value-unknown", why.partition(": ")[2] or why, note=note)
+    each = wording.bracketed(arm["lift_eur"], arm["lift_low"], arm["lift_high"], "eur")
+    group = wording.text("control-group", arm["arm"], wording.counted("customers", arm["customers"]))
     if arm["lift_low"] > 0.0:
         n = arm["brought_eur"] / arm["lift_eur"]
-        brought, least, most = estimate(n * arm["lift_eur"], n * arm["lift_low"], n * arm["lift_high"], "eur")
-        more = f" more than doing without it, between {least} and {most}: {each} a customer, beside the {group}."
-        return Sentence("The brain brought ", brought, more, report["arms_said"])
+        brought = wording.estimate(n * arm["lift_eur"], n * arm["lift_low"], n * arm["lift_high"], "eur")
+        return wording.sentence("value-more", *brought, each, group, note=note)
     if arm["lift_high"] < 0.0:
-        return Sentence("The brain brought ", "less", f" than the {group}: {each} a customer.", report["arms_said"])
-    lead = f", because it may be chance: {each} a customer, beside the {group}."
-    return Sentence("", "Whether the brain brings more cannot be told yet", lead, report["arms_said"])
+        return wording.sentence("value-less", group, each, note=note)
+    return wording.sentence("value-chance", each, group, note=note)
 
 
-def _helped(now: dict[str, Any], before: dict[str, Any]) -> Sentence:
+def _helped(now: dict[str, Any], before: dict[str, Any], wording: Wording) -> Sentence:
     if not now["customers"]:
-        return Sentence("", "Nobody was offered help", ", as nothing was decided in four weeks.")
-    took = f"{count(now['took_help'])} of them took what was offered."
-    return Sentence(
-        "We offered help to ", plural(now["helped"], "customer"), f" in four weeks{_before(before, 'helped')}.", took
-    )
+        return wording.sentence("helped-nobody")
+    took = wording.counted("took-help", now["took_help"])
+    helped = wording.counted("customers", now["helped"])
+    return wording.sentence("helped", helped, _before(before, "helped", wording), note=took)
 
 
-def _left_in_peace(now: dict[str, Any], before: dict[str, Any]) -> Sentence:
+def _left_in_peace(now: dict[str, Any], before: dict[str, Any], wording: Wording) -> Sentence:
     if not now["customers"]:
-        return Sentence("", "Everybody was left in peace", ", as nothing was decided in four weeks.")
-    share = f" ({percent(now['left_in_peace'] / now['customers'])})"
-    of = f"Of {plural(now['customers'], 'customer')} for whom something was decided."
-    peace = plural(now["left_in_peace"], "customer")
-    return Sentence(
-        "We left ", peace, f"{share} in peace: nothing was suggested{_before(before, 'left_in_peace')}.", of
-    )
+        return wording.sentence("peace-everybody")
+    share = wording.percent(now["left_in_peace"] / now["customers"])
+    of = wording.text("peace-of", wording.counted("customers", now["customers"]))
+    peace, then = wording.counted("customers", now["left_in_peace"]), _before(before, "left_in_peace", wording)
+    return wording.sentence("peace", peace, share, then, note=of)
 
 
-def _annoyed(now: dict[str, Any], before: dict[str, Any]) -> Sentence:
-    counted = f"{plural(now['complaints'], 'complaint')} and {plural(now['objections'], 'objection')}, "
-    note = f"{counted}after {plural(now['reached'], 'offer')} that reached somebody."
+def _annoyed(now: dict[str, Any], before: dict[str, Any], wording: Wording) -> Sentence:
+    counts = (wording.counted(*one) for one in (("complaints", now["complaints"]), ("objections", now["objections"])))
+    note = wording.text("annoyed-of", *counts, wording.counted("offers", now["reached"]))
     rate, past = now["annoyed_rate"], before["annoyed_rate"]
     if rate is None:
-        return Sentence("", "Nobody complained or objected", ", as nothing was decided in four weeks.")
-    share = bracketed(rate["value"], rate["low"], rate["high"], "share")
-    then = f"; the four weeks before {percent(past['value'], 1)}" if past else ""
-    return Sentence("", plural(now["annoyed"], "customer"), f" complained or objected, {share} of all{then}.", note)
+        return wording.sentence("annoyed-nobody")
+    share = wording.bracketed(rate["value"], rate["low"], rate["high"], "share")
+    then = wording.text("before", wording.percent(past["value"], 1)) if past else ""
+    name = "annoyed-one" if now["annoyed"] == 1 else "annoyed"
+    return wording.sentence(name, wording.counted("customers", now["annoyed"]), share, then, note=note)
 
 
-def _before(before: dict[str, Any], name: str) -> str:
-    return f"; the four weeks before {count(before[name])}" if before["customers"] else ""
+def _before(before: dict[str, Any], name: str, wording: Wording) -> str:
+    return wording.text("before", wording.count(before[name])) if before["customers"] else ""
 
 
-def value_plot(report: Report) -> PagePart | None:
+def value_plot(report: Report, wording: Wording) -> PagePart | None:
     """Return the plot of value against the control group, or None if there is nothing to compare."""
     arm = compared(report)
     rows = [row for row in report["over_time"] if arm is not None and row["arm"] == arm["arm"]]
     if not rows:
         return None
-    control = Line("control group", [Point(r["until_us"], r["mean_eur"]) for r in rows], main=False)
-    drawing = line_chart(
-        "Euros per customer, the brain and the control group", [_brain(rows), control], euros, short_day
-    )
-    table = TextTable(
-        "Value against the control group",
-        ("Until", "The brain, a customer", "Control group, a customer", "Difference"),
-        [(day(r["until_us"]), euros(r["nba_eur"]), euros(r["mean_eur"]), _difference(r)) for r in rows],
-    )
-    text = "Euros that a customer has brought by the end of each week. Where the band (95%) holds the grey line, the "
-    return PagePart("Value against the control group", table, f"{text}difference may be chance.", drawing)
+    points = [Point(r["until_us"], r["mean_eur"]) for r in rows]
+    lines = [_brain(rows, wording), Line(wording.text("the-control"), points, main=False)]
+    drawing = line_chart(wording.text("value-chart"), lines, wording.euros, wording.short_day)
+    title, euros = wording.text("value-title"), wording.euros
+    columns = [wording.text(name) for name in ("until", "brain-column", "control-column", "difference")]
+    cells = [
+        (wording.day(r["until_us"]), euros(r["nba_eur"]), euros(r["mean_eur"]), _difference(r, wording)) for r in rows
+    ]
+    return PagePart(title, TextTable(title, columns, cells), wording.text("value-how"), drawing)
 
 
-def _brain(rows: list[dict[str, Any]]) -> Line:
+def _brain(rows: list[dict[str, Any]], wording: Wording) -> Line:
     """Return the line of the brain; its band is the interval of its difference from the control group."""
     points = [
         Point(r["until_us"], r["nba_eur"], r["mean_eur"] + r["lift_low"], r["mean_eur"] + r["lift_high"]) for r in rows
     ]
-    return Line("the brain", points)
+    return Line(wording.text("the-brain"), points)
 
 
-def _difference(row: dict[str, Any]) -> str:
-    return between(row["lift_eur"], row["lift_low"], row["lift_high"], "eur")
+def _difference(row: dict[str, Any], wording: Wording) -> str:
+    return wording.between(row["lift_eur"], row["lift_low"], row["lift_high"], "eur")

@@ -15,7 +15,10 @@ from serving.pages.report import Report
 from serving.settings import Workspace
 
 NAME: Final = "report.json"
-_KEPT: Final = ("at", "model", "release", "look_at", "people", "arms_said", "over_time", "rises_said", "widen_said")
+_KEPT: Final = (
+    *("at", "model", "release", "look_at", "people", "over_time"),
+    *("arms_said", "arms_said_nl", "rises_said", "rises_said_nl", "widen_said", "widen_said_nl"),
+)
 _STALE_S: Final = 26 * 3600.0
 
 

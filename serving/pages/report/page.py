@@ -8,6 +8,7 @@ from serving.pages.report import Report
 from serving.pages.report.first_screen import sentences, value_plot
 from serving.pages.report.models import model_sections
 from serving.pages.report.results import result_sections
+from serving.pages.report.wording import report_wording
 from serving.pages.templates import write_document
 
 TEMPLATE: Final = "report/report.html"
@@ -29,12 +30,12 @@ def contents(report: Report) -> dict[str, Any]:
     """Return what the template shows."""
     sections = [s for s in (*result_sections(report), *model_sections(report)) if s.shown]
     findings = [dict(zip(("kind", "tone"), _KINDS[f["kind"]], strict=True), text=f["said"]) for f in report["look_at"]]
-    card = report.get("card")
+    card, wording = report.get("card"), report_wording("en")
     return {
         "report": report,
         "release": str(report["release"])[7:19],
-        "sentences": sentences(report),
-        "value": value_plot(report),
+        "sentences": sentences(report, wording),
+        "value": value_plot(report, wording),
         "findings": findings[:_MOST_FINDINGS],
         "more": max(len(findings) - _MOST_FINDINGS, 0),
         "sections": sections,
@@ -48,4 +49,4 @@ def contents(report: Report) -> dict[str, Any]:
 
 def first_screen(report: Report) -> list[str]:
     """Return the sentences of the first screen, with their notes."""
-    return [sentence.text for sentence in sentences(report)]
+    return [sentence.text for sentence in sentences(report, report_wording("en"))]

@@ -17,6 +17,7 @@ from decisioning.catalogue.release import Release
 from decisioning.times import DAY_US, HOUR_US
 from features.decisions.labels import COMPLAINED
 from features.decisions.log import DecisionLog
+from training.evaluation.localized import fields, localized
 
 FALSE_ALARMS: Final = 0.01
 """The probability, at most, that a report tells of any rise where nothing changed."""
@@ -56,13 +57,13 @@ def rises(log: DecisionLog, release: Release, now_us: int) -> dict[str, Any]:
     began_us = log.query(_BEGAN, release)["at_us"][0].as_py()
     days = 0 if began_us is None else min(HISTORY_DAYS, (now_us - began_us - HOUR_US) // DAY_US)
     if days < FEWEST_DAYS:
-        said = f"Nothing is said of rises: decisions of {max(days, 0)} days are there, and {FEWEST_DAYS} are needed."
-        return {"rises": [], "rises_said": said}
+        return {"rises": [], **fields("rises_said", localized("rises-short", days=max(days, 0), needed=FEWEST_DAYS))}
     happened = " UNION ALL ".join(_series_sql(release))
     names = {"now_us": now_us, "days": days, "day_us": DAY_US, "hour_us": HOUR_US}
     rows = log.query(_COUNTS.format(happened=happened, **names), release).to_pylist()
     series = [Series(**row) for row in rows]
-    return {"rises": risen(series, days), "rises_said": _said(len(series), days)}
+    looked_at = localized("rises-looked", days=days, n=len(series), chance=FALSE_ALARMS)
+    return {"rises": risen(series, days), **fields("rises_said", looked_at)}
 
 
 def risen(series: Sequence[Series], days: int) -> list[dict[str, Any]]:
@@ -107,10 +108,3 @@ def asked_features(release: Release) -> list[str]:
 def human_channels(release: Release) -> str:
     """Return the channels on which a person speaks with the customer, as a list in SQL."""
     return ", ".join(f"'{c.id}'" for c in release.channels.values() if c.human) or "''"
-
-
-def _said(looked_at: int, days: int) -> str:
-    return (
-        f"The customers of the last hour were compared with those of the same hour of {days} days, in {looked_at} "
-        f"series; where nothing changed, a report tells of a rise with a probability of at most {FALSE_ALARMS:.0%}."
-    )
