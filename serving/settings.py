@@ -16,7 +16,7 @@ from decisioning.catalogue.source import YamlNode, decode, parse
 from decisioning.errors import ConfigError, Mistake, Refused
 from decisioning.facts.schema import Strict
 from decisioning.nearest import nearest
-from serving.sign_in_settings import SignInSettings
+from serving.sign_in_settings import CustomerSignInSettings, SignInSettings
 
 CONFIG_NAME = "brain.yaml"
 PORT_VARIABLE = "BRAIN_PORT"
@@ -187,6 +187,7 @@ class BrainSettings(Strict):
     retrain: Retrain = Retrain()
     report: ReportSettings = ReportSettings()
     sign_in: SignInSettings = SignInSettings()
+    customer_sign_in: CustomerSignInSettings = CustomerSignInSettings()
 
     @model_validator(mode="after")
     def _asks_for_keys(self) -> Self:
@@ -205,7 +206,8 @@ class BrainSettings(Strict):
 
     @model_validator(mode="after")
     def _says_where_it_is(self) -> Self:
-        if self.sign_in.issuer and self.sign_in.address is None and self.http.host not in LOCAL_HOSTS:
+        signs_in = self.sign_in.issuer or self.customer_sign_in.issuer
+        if signs_in and self.sign_in.address is None and self.http.host not in LOCAL_HOSTS:
             raise ValueError("sign_in.address: say where browsers reach the brain, as in https://brain.example.com")
         return self
 

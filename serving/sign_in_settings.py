@@ -1,4 +1,4 @@
-"""The section `sign_in` of `brain.yaml`: how people sign in."""
+"""The sections `sign_in` and `customer_sign_in` of `brain.yaml`: how people and customers sign in."""
 
 from typing import Annotated, Any, Final, Self
 
@@ -9,6 +9,43 @@ from decisioning.facts.schema import Strict
 _PLACE: Final = r"^(https://[A-Za-z0-9.\[\]:-]{1,253}|http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?)"
 _LOOPBACK: Final = "it begins with https://; http:// is for this machine only"
 ClaimName = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+Issuer = Annotated[str, Field(max_length=500, pattern=_PLACE + r"(/[^\s?#]*)?$")]
+ClientId = Annotated[str, Field(min_length=1, max_length=500)]
+SecretFile = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+def _encrypted(text: Any) -> Any:
+    if isinstance(text, str) and not text.startswith(
+        ("https://", "http://localhost", "http://127.0.0.1", "http://[::1]")
+    ):
+        raise ValueError(_LOOPBACK)
+    return text
+
+
+class CustomerSignInSettings(Strict):
+    """How customers sign in at their own page: with the OpenID provider of the company's own site.
+
+    It needs no link then, and customers who signed in may download, erase and allow for a quarter of an hour. `issuer`
+    and `client_id` are as the provider names them, `client_secret_file` is a file with the client's secret alone that
+    only its owner may read, or null for a client without one. The provider must know `ADDRESS/me/signed-in`, where
+    ADDRESS is `sign_in.address`. `claim` names the claim that holds the `customer_id`. The client is for this workspace
+    alone.
+    """
+
+    issuer: Issuer | None = None
+    client_id: ClientId | None = None
+    client_secret_file: SecretFile | None = None
+    claim: ClaimName = "sub"
+
+    _is_encrypted = field_validator("issuer", mode="before")(_encrypted)
+
+    @model_validator(mode="after")
+    def _names_its_client(self) -> Self:
+        if (self.issuer is None) != (self.client_id is None):
+            raise ValueError("customer_sign_in: `issuer` and `client_id` go together")
+        return self
 
 
 class SignInSettings(Strict):
@@ -26,9 +63,9 @@ class SignInSettings(Strict):
     A session ends `idle_min` minutes after its last request, and `longest_h` hours after the sign-in.
     """
 
-    issuer: Annotated[str, Field(max_length=500, pattern=_PLACE + r"(/[^\s?#]*)?$")] | None = None
-    client_id: Annotated[str, Field(min_length=1, max_length=500)] | None = None
-    client_secret_file: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    issuer: Issuer | None = None
+    client_id: ClientId | None = None
+    client_secret_file: SecretFile | None = None
     address: Annotated[str, Field(max_length=500, pattern=_PLACE + r"(/[A-Za-z0-9._~-]+)*$")] | None = None
     claim: ClaimName = "groups"
     roles: dict[str, tuple[str, ...]] = {}
@@ -38,14 +75,7 @@ class SignInSettings(Strict):
     idle_min: Annotated[float, Field(ge=0.01, le=24 * 60)] = 30.0
     longest_h: Annotated[float, Field(ge=0.01, le=24 * 7)] = 12.0
 
-    @field_validator("issuer", "address", mode="before")
-    @classmethod
-    def _is_encrypted(cls, text: Any) -> Any:
-        if isinstance(text, str) and not text.startswith(
-            ("https://", "http://localhost", "http://127.0.0.1", "http://[::1]")
-        ):
-            raise ValueError(_LOOPBACK)
-        return text
+    _is_encrypted = field_validator("issuer", "address", mode="before")(_encrypted)
 
     @model_validator(mode="after")
     def _says_who_may(self) -> Self:

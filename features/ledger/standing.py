@@ -27,7 +27,8 @@ Bodies, by kind (JSON objects; `occurred_us` is a column of the record, not part
 - `booking` (of a slot of a calendar): handover_id, booked
 - `look` (of `records.looks_of` a subject): subject (its stream), who, role, what, purpose; optional case, and the id
   that was looked at under the name that requests give it, and decision_id of an explanation
-- `access` (to a customer's own page): what (a link or a code that was made or used, or a link that was revoked), who
+- `access` (to a customer's own page): what (a link or a code that was made or used, a link that was revoked, or that
+  they signed in), who
 - `opinion` (of the customer on a decision): decision_id, right (whether it was), who
 - `request` (of the customer, to people): number, about (what is asked for), state, due_us, who; optional decision_id,
   text, reviewer, answer, changed

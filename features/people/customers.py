@@ -30,7 +30,10 @@ class CustomerCode:
 
 @dataclass(frozen=True, slots=True)
 class CustomerSession:
-    """That a customer is at their own page; `confirmed_us` is when they typed a one-time code, None if they did not."""
+    """That a customer is at their own page.
+
+    `confirmed_us`: when they typed a one-time code or signed in, None if they came by a link alone.
+    """
 
     id: str
     stream: str

@@ -14,6 +14,7 @@ from serving.access.files import ensure_keys
 from serving.access.people.sign_in import SignIn
 from serving.access.users import operating_system_user
 from serving.brain.active import active_release, open_own_ledger
+from serving.customers.rights.company_sign_in import CompanySignIn
 from serving.lifecycle.options import deployment_options
 from serving.settings import Workspace
 
@@ -66,5 +67,6 @@ def build(args: dict[str, str]) -> serve.Application:
     with open_own_ledger(workspace) as ledger:
         active_release(ledger, workspace.settings.environment)
         ensure_keys(workspace, ledger, operating_system_user().name)
-        SignIn(workspace, ledger)  # refuses settings that cannot be followed
+        signer = SignIn(workspace, ledger).signer  # refuses settings that cannot be followed, as does the next line
+        CompanySignIn(workspace, ledger, signer)
     return serve.deployment(BrainReplica, **deployment_options(workspace)).bind(str(workspace.root))

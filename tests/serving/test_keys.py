@@ -56,11 +56,13 @@ PAGES = {
     *("GET /sign-in", "POST /sign-in", "GET /sign-in/provider", "GET /sign-in/callback"),
     *("POST /sign-out", "GET /sign-out"),
     *("GET /me", "GET /me/enter", "POST /me/enter", "GET /me/erase"),
+    *("GET /me/sign-in", "GET /me/signed-in"),
     *(f"GET /desk{path}" for path in DESK_PAGES),
     *("GET /lead", "GET /lead/now", *(f"POST /lead/{act}" for act in LEAD_ACTS)),
     *(f"POST /desk/{{handover_id}}/{act}" for act in DESK_ACTS),
     *(f"POST /desk/{act}" for act in DESK_OWN),
-    *(f"POST /me/{act}" for act in ("leave", "stop", "opinions", "requests", "confirm", "export", "erase")),
+    *(f"POST /me/{act}" for act in ("leave", "stop", "allow", "opinions", "requests", "confirm")),
+    *(f"POST /me/{act}" for act in ("export", "erase")),
 }
 """What OpenAPI does not describe, as no program calls it."""
 UNDESCRIBED = PAGES | {"POST /mcp"}
@@ -148,8 +150,10 @@ REACH: list[Case] = [
     ("GET", "/me/enter", None, EVERYONE),
     ("POST", "/me/enter", None, OWN_FORM),
     ("GET", "/me/erase", None, EVERYONE),
+    ("GET", "/me/sign-in", None, EVERYONE),
+    ("GET", "/me/signed-in", None, EVERYONE),
     *(("POST", f"/me/{act}", None, NO_VISIT) for act in ("leave", "stop", "opinions", "requests", "confirm")),
-    *(("POST", f"/me/{act}", None, NO_VISIT) for act in ("export", "erase")),
+    *(("POST", f"/me/{act}", None, NO_VISIT) for act in ("allow", "export", "erase")),
 ]
 """Method, route, body, and the scopes that reach it beside `admin`. Written from what each scope is for."""
 SCOPES = (

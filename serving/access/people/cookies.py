@@ -5,10 +5,11 @@ from typing import Final, Literal
 
 from serving.access.people.signing import CookieSigner
 
-Kind = Literal["session", "form", "attempt", "device", "leaving", "me", "language", "desk-language"]
+Kind = Literal["session", "form", "attempt", "device", "leaving", "me", "me-attempt", "language", "desk-language"]
 """`session`: who is signed in. `form`: which browser a form was made for. `attempt`: a sign-in that a provider is to
 finish. `device`: a browser in which a person signed in with a password before. `leaving`: a sign-out that a provider
-is to finish. `me`: which customer is at their own page, `language`: in which language; both go to that page alone.
+is to finish. `me`: which customer is at their own page, `me-attempt`: a sign-in of theirs that a provider is to finish,
+`language`: in which language; the three go to that page alone.
 `desk-language`: in which language people work."""
 OWN_PAGE: Final = "/me"
 """The path of the customer's own page."""
@@ -19,10 +20,11 @@ _KINDS: Final[dict[Kind, tuple[str, int | None]]] = {
     "device": ("Strict", 365 * 86_400),
     "leaving": ("Lax", 600),
     "me": ("Strict", None),
+    "me-attempt": ("Strict", 600),
     "language": ("Strict", None),
     "desk-language": ("Strict", 365 * 86_400),
 }
-_OF_OWN_PAGE: Final[frozenset[Kind]] = frozenset({"me", "language"})
+_OF_OWN_PAGE: Final[frozenset[Kind]] = frozenset({"me", "me-attempt", "language"})
 """Its SameSite, and for how many seconds a browser keeps it; None: until the browser is closed."""
 Headers = Iterable[tuple[bytes, bytes]]
 

@@ -34,7 +34,6 @@ _ALGORITHMS: Final = (
 )
 _NOT_ANSWERING: Final = "The sign-in provider does not answer. Try again in a minute, or tell who runs it."
 _NOT_ACCEPTED: Final = "The sign-in provider did not confirm this sign-in. Start again."
-_SCOPE: Final = "openid profile email"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +48,14 @@ class Provider:
     """A provider. Its methods ask it, and raise Unavailable if it does not answer, Refused if it says no.
 
     :param wanted: names of claims that are asked for once more if the ID token lacks them; the first holds the roles
+    :param scope: what is asked for at sign-in, as OpenID names it
     """
 
-    def __init__(self, issuer: str, client_id: str, secret: str | None, callback: str, wanted: tuple[str, ...]) -> None:
+    def __init__(
+        self, issuer: str, client_id: str, secret: str | None, callback: str, wanted: tuple[str, ...], scope: str
+    ) -> None:
         self._issuer, self._client_id, self._secret, self._callback = issuer, client_id, secret, callback
-        self._wanted = wanted
+        self._wanted, self._scope = wanted, scope
         self._metadata: tuple[float, dict[str, Any]] | None = None
         self._keys: tuple[float, KeySet] | None = None
 
@@ -111,7 +113,7 @@ class Provider:
         client = OAuth2Session(
             self._client_id,
             self._secret,
-            scope=_SCOPE,
+            scope=self._scope,
             redirect_uri=self._callback,
             code_challenge_method="S256",
             token_endpoint_auth_method=method,

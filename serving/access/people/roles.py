@@ -45,8 +45,8 @@ def person_of(settings: SignInSettings, claims: Mapping[str, Any], at_us: int) -
         subject=subject,
         name=next(filter(None, names), subject),
         scopes=",".join(scopes_of(settings, claims)),
-        team=_text(_claim(claims, settings.team_claim)),
-        site=_text(_claim(claims, settings.site_claim)),
+        team=_text(claim_of(claims, settings.team_claim)),
+        site=_text(claim_of(claims, settings.site_claim)),
         made_by=issuer,
         created_us=at_us,
     )
@@ -54,12 +54,12 @@ def person_of(settings: SignInSettings, claims: Mapping[str, Any], at_us: int) -
 
 def scopes_of(settings: SignInSettings, claims: Mapping[str, Any]) -> list[str]:
     """Return the scopes of the roles that claims name; those that nobody mapped give nothing."""
-    value = _claim(claims, settings.claim)
+    value = claim_of(claims, settings.claim)
     roles = [value] if isinstance(value, str) else value if isinstance(value, list) else []
     return sorted({scope for role in roles if isinstance(role, str) for scope in settings.roles.get(role, ())})
 
 
-def _claim(claims: Mapping[str, Any], name: str | None) -> Any:
+def claim_of(claims: Mapping[str, Any], name: str | None) -> Any:
     """Return a claim, in a claim where the name has a dot; one whose own name has a dot goes first."""
     if name is None or name in claims:
         return claims.get(name) if name else None

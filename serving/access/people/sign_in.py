@@ -3,7 +3,7 @@
 import re
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from decisioning.errors import Refused, Unavailable
 from features.access_keys import FIRST_GENERATION, read_rotations
@@ -16,9 +16,8 @@ from features.people import (
     find_person,
     keep_signed_in,
     note_check,
-    use_sign_in,
 )
-from serving.access.files import read_private
+from serving.access.people.attempts import AGAIN, Attempts, provider_of
 from serving.access.people.guesses import Guesses
 from serving.access.people.listening import ListeningSessions
 from serving.access.people.passwords import is_right
@@ -29,22 +28,17 @@ from serving.access.people.signing import SESSIONS, new_token, signer_of
 from serving.access.table import ADMIN
 from serving.settings import Workspace
 
-if TYPE_CHECKING:
-    from serving.access.people.provider import Provider
-
 CALLBACK: Final = "/sign-in/callback"
 HOME: Final = "/sign-in"
 SIGNED_OUT: Final = "/sign-out"
 """Where a provider sends a browser that it signed out."""
-_ATTEMPT_US: Final = 600_000_000
-"""So long a sign-in with a provider may take."""
 _ASK_AGAIN_US: Final = 30_000_000
 """So long a provider that did not answer is left alone."""
 _UNCONFIRMED_US: Final = 3600_000_000
 """So long a session goes on while its provider does not answer."""
 _PATH: Final = re.compile(r"/(?![/\\])[!-\[\]-~]{0,500}")
 _WRONG: Final = "The name or the password is wrong."
-_AGAIN: Final = "This sign-in is no longer valid. Start again."
+_SCOPE: Final = "openid profile email"
 _NO_ROLE: Final = "You may not sign in here: your account has none of the roles of this workspace. Ask who runs it."
 _REMOVED: Final = "You may not sign in here any more. Ask who runs this workspace."
 
@@ -58,7 +52,9 @@ class SignIn:
         self.signer = signer_of(workspace)
         self.sessions = PersonSessions(ledger, self.signer, settings)
         self.listening = ListeningSessions(self.sessions)
-        self.provider = _provider_of(workspace)
+        callback = f"{workspace.settings.address}{CALLBACK}"
+        self.provider = provider_of(settings, workspace.root, callback, wanted_claims(settings), _SCOPE)
+        self._attempts = None if self.provider is None else Attempts(self.provider, ledger, self.signer, "attempt")
         self._signed_out = f"{workspace.settings.address}{SIGNED_OUT}"
         self._settings, self._ledger, self._guesses = settings, ledger, Guesses(ledger)
         self.refresh()
@@ -97,11 +93,9 @@ class SignIn:
 
         :param then: the path to which it goes afterwards
         """
-        if self.provider is None:
+        if self._attempts is None:
             raise Refused("People sign in with a password here.")
-        token = new_token()
-        attempt = self.signer.signed("attempt", f"{token}.{now_us()}.{own_path(then).encode().hex()}")
-        return self.provider.address(*self._secrets(token)), attempt
+        return self._attempts.begin(own_path(then))
 
     def finish(self, attempt: str, state: str, code: str) -> tuple[SignedIn, str]:
         """Sign in who came back from the provider; return also the path to which they go.
@@ -109,17 +103,11 @@ class SignIn:
         Raises Refused for what did not begin in this browser, is too old, or came back before; and if the provider does
         not confirm it, or the person may not sign in. Raises Unavailable if the provider does not answer.
         """
-        token, began_us, then = self._begun(attempt)
-        expected, nonce, verifier = self._secrets(token)
-        at_us = now_us()
-        in_time = 0 <= at_us - began_us < _ATTEMPT_US
-        if self.provider is None or state != expected or not code or not in_time:
-            raise Refused(_AGAIN)
-        if not use_sign_in(self._ledger, self.signer.mac("used", token), at_us, at_us - 2 * _ATTEMPT_US):
-            raise Refused(_AGAIN)
-        answer = self.provider.answer(code, nonce, verifier)
-        person = self._admitted(person_of(self._settings, answer.claims, at_us))
-        return self.sessions.start(person, sealed(self.signer, answer.grant)), then
+        if self._attempts is None:
+            raise Refused(AGAIN)
+        answer, then = self._attempts.finish(attempt, state, code)
+        person = self._admitted(person_of(self._settings, answer.claims, now_us()))
+        return self.sessions.start(person, sealed(self.signer, answer.grant)), own_path(then)
 
     def leave(self, signed_in: SignedIn) -> tuple[str, str] | None:
         """End a session; return where the browser signs out of the provider, and what it must bring back.
@@ -164,11 +152,11 @@ class SignIn:
         """Keep what the provider says of a person now; return with what it can be asked again."""
         person, grant = signed_in.person, opened(self.signer, signed_in.session.sealed)
         if self.provider is None or grant is None:
-            raise Refused(_AGAIN)
+            raise Refused(AGAIN)
         answer = self.provider.again(grant)
         claimed = person_of(self._settings, {"sub": person.subject, **answer.claims}, now_us())
         if claimed.subject != person.subject:
-            raise Refused(_AGAIN)
+            raise Refused(AGAIN)
         self._admitted(replace(claimed, name=person.name))
         return answer.grant
 
@@ -185,19 +173,6 @@ class SignIn:
         may = self.provider is None or ADMIN in person.scopes.split(",")
         return person.removed_us is None and may
 
-    def _begun(self, attempt: str) -> tuple[str, int, str]:
-        """Return the token of a sign-in, when it began, and where it leads; raises Refused for what is none."""
-        begun = self.signer.verified("attempt", attempt)
-        if begun is None:
-            raise Refused(_AGAIN)
-        token, began_us, then = begun.split(".")
-        return token, int(began_us), own_path(bytes.fromhex(then).decode())
-
-    def _secrets(self, token: str) -> tuple[str, str, str]:
-        """Return state, nonce and verifier of a sign-in: nobody knows them who does not know the token."""
-        state, nonce, verifier = (self.signer.mac(purpose, token) for purpose in ("state", "nonce", "verifier"))
-        return state, nonce, verifier * 2
-
 
 def is_of_provider(signed_in: SignedIn) -> bool:
     """Tell whether a person signed in with a provider, and not with a password."""
@@ -207,16 +182,3 @@ def is_of_provider(signed_in: SignedIn) -> bool:
 def own_path(path: str | None) -> str:
     """Return a path of this server to which a browser may be sent; for anything else, the page of signing in."""
     return path if path is not None and _PATH.fullmatch(path) else HOME
-
-
-def _provider_of(workspace: Workspace) -> "Provider | None":
-    """Return the provider of the settings; raises Refused if the file of its secret cannot be used."""
-    settings = workspace.settings.sign_in
-    if settings.issuer is None or settings.client_id is None:
-        return None
-    from serving.access.people.provider import Provider  # noqa: PLC0415  Authlib takes a third of a second to import
-
-    file = settings.client_secret_file
-    secret = None if file is None else read_private(workspace.root / file)
-    callback = f"{workspace.settings.address}{CALLBACK}"
-    return Provider(settings.issuer, settings.client_id, secret, callback, wanted_claims(settings))

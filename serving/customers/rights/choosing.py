@@ -15,6 +15,7 @@ from serving.brain.runtime import Brain
 from serving.contract import ConsentIn, ConsentSource
 from serving.customers.recording import record_consent
 from serving.customers.rights.entering import CUSTOMER
+from serving.customers.rights.notices import notices
 
 Ground = Literal["consent", "basis", "law", "refused", "none"]
 """Why a purpose is permitted: consent, another legal basis, one that the customer cannot refuse; or why it is not: they
@@ -39,6 +40,11 @@ class PurposeChoice:
     def can_stop(self) -> bool:
         """Whether the customer can stop it."""
         return self.ground in ("consent", "basis")
+
+    @property
+    def can_allow(self) -> bool:
+        """Whether a consent is what is missing."""
+        return self.ground in ("refused", "none")
 
 
 def choices(brain: Brain, customer_id: str) -> dict[str, list[PurposeChoice]]:
@@ -98,7 +104,25 @@ async def stop(brain: Brain, customer_id: str, purpose: str, channel: str) -> No
     concerned = [one for one in of_purpose if channel in (ALL_CHANNELS, one.channel)]
     grounds = {one.ground for one in concerned}
     status: ConsentStatus = "withdrawn" if "basis" not in grounds and "consent" in grounds else "objected"
-    source = ConsentSource(kind=_SOURCE)
-    named = None if channel == ALL_CHANNELS else channel
-    statement = ConsentIn(customer_id=customer_id, purpose=purpose, channel=named, status=status, source=source)
+    await _record(brain, customer_id, purpose, channel, status)
+
+
+async def allow(brain: Brain, customer_id: str, purpose: str, channel: str, version: str) -> None:
+    """Record that a customer consents to a purpose on one channel, as the text of this version describes it.
+
+    Raises RequestError for what needs no consent of theirs and for another text than the release's, and Erased.
+    """
+    missing = {one.channel for one in choices(brain, customer_id).get(purpose, ()) if one.can_allow}
+    versions = {notice["id"]: notice["version"] for notice in notices(brain.snapshot.release, "en")}
+    if channel not in missing or not version or versions.get(purpose) != version:
+        raise RequestError("purpose", "there is no such consent to give, or its text changed")
+    await _record(brain, customer_id, purpose, channel, "granted", version)
+
+
+async def _record(
+    brain: Brain, customer_id: str, purpose: str, channel: str, status: ConsentStatus, notice_version: str = ""
+) -> None:
+    named, source = None if channel == ALL_CHANNELS else channel, ConsentSource(kind=_SOURCE)
+    about = {"purpose": purpose, "channel": named, "status": status, "notice_version": notice_version}
+    statement = ConsentIn.model_validate({"customer_id": customer_id, "source": source, **about})
     await record_consent(brain, statement, who=CUSTOMER)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from decisioning.catalogue.release import Release
 from decisioning.errors import RequestError, WrongState
-from decisioning.spec import worded
 from features.handovers.slots import last_step
 from serving.brain.runtime import Brain
 from serving.contract import ConsentIn
 from serving.customers.recording import record_consent
+from serving.customers.rights.notices import notices
 from serving.pages.desk.acts import DESK, once_of, parsed
 from serving.people import handovers
 
@@ -20,17 +19,7 @@ if TYPE_CHECKING:
     from serving.pages.desk.site import Desk, Visitor
 
 Json = dict[str, Any]
-_WITHOUT_ASKING: Final = ("contract", "legal-obligation", "vital-interests", "public-task")
-"""Legal bases of what nobody is asked for."""
 _NO: Final = ("withdrawn", "objected")
-
-
-def notices(release: Release, locale: str) -> Iterator[Json]:
-    """Yield the purposes that need a consent and have a text which can be read aloud, in the language of a page."""
-    unasked = {basis.purpose for basis in release.catalogue.bases if basis.basis in _WITHOUT_ASKING}
-    for purpose in release.purposes.values():
-        if purpose.id not in unasked and (text := worded(purpose.description, locale)):
-            yield {"id": purpose.id, "text": text, "version": purpose.notice_version}
 
 
 def is_outbound_call(brain: Brain, handover_id: str) -> bool:

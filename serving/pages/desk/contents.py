@@ -10,8 +10,9 @@ from decisioning.errors import NotFound
 from decisioning.facts.handovers import WAITS
 from serving.access.callers import Caller
 from serving.brain.runtime import Brain
+from serving.customers.rights.notices import notices
 from serving.pages.desk.acts import DOUBTS
-from serving.pages.desk.consents import is_outbound_call, is_phone, notices
+from serving.pages.desk.consents import is_outbound_call, is_phone
 from serving.pages.desk.presence import STATES
 from serving.pages.desk.view import (
     consents_of,

@@ -11,12 +11,19 @@ from decisioning.facts.standing import ALL_CHANNELS
 from serving.access.people.signing import new_token
 from serving.customers.rights.choosing import PurposeChoice
 from serving.customers.rights.entering import Visit
+from serving.customers.rights.notices import notices
 from serving.customers.rights.seeing import MANY, OwnView, SeenDecision
 from serving.pages.languages import Language
 from serving.pages.me.words import words
 
 _HELD: Final = ("facts", "statements", "signals", "records", "moments", "looks", "other_identifiers")
-_DONE: Final = {"stopped": "choices", "opinion-kept": "why", "ask-kept": "ask", "code-used": "held"}
+_DONE: Final = {
+    "stopped": "choices",
+    "allowed": "choices",
+    "opinion-kept": "why",
+    "ask-kept": "ask",
+    "code-used": "held",
+}
 """What the page may confirm, by the name of its text -> the section that says so."""
 
 
@@ -25,6 +32,7 @@ class Contents:
 
     def __init__(self, release: Release, lang: Language) -> None:
         self._release, self._lang, self._t = release, lang, words(lang)
+        self._notices = {notice["id"]: notice for notice in notices(release, lang)}
         self._zone = ZoneInfo(release.catalogue.settings.time_zone or "UTC")
 
     def page(self, view: OwnView, visit: Visit, done: Sequence[str]) -> dict[str, Any]:
@@ -37,7 +45,7 @@ class Contents:
             "once": new_token(),
             "confirmed": visit.confirmed,
             "done": self._done(done, view),
-            "purposes": [self._purpose(purpose, of_it) for purpose, of_it in view.choices.items()],
+            "purposes": [self._purpose(purpose, of_it, visit.confirmed) for purpose, of_it in view.choices.items()],
             "decisions": [self._decision(decision) for decision in view.decisions],
             "more": view.more and len(view.decisions) < MANY,
             "requests": [self._request(body) for body in view.requests],
@@ -56,8 +64,9 @@ class Contents:
             return {}
         return {_DONE[name]: self._t[name].format(number)}
 
-    def _purpose(self, purpose: str, of_it: Sequence[PurposeChoice]) -> dict[str, Any]:
-        rows = [self._choice(choice) for choice in of_it]
+    def _purpose(self, purpose: str, of_it: Sequence[PurposeChoice], confirmed: bool) -> dict[str, Any]:
+        notice = self._notices.get(purpose) if confirmed else None
+        rows = [self._choice(choice, can_allow=notice is not None and choice.can_allow) for choice in of_it]
         grounds = {row["because"] for row in rows}
         return {
             "id": purpose,
@@ -67,6 +76,8 @@ class Contents:
             "one": len(rows) == 1,
             "because": grounds.pop() if len(grounds) == 1 else "",
             "all": self._all(rows),
+            "notice": notice["text"] if notice and any(row["can_allow"] for row in rows) else "",
+            "version": notice["version"] if notice else "",
         }
 
     def _named(self, purpose: str) -> str:
@@ -80,12 +91,13 @@ class Contents:
         stopping = [row["channel"] for row in rows if row["can_stop"]]
         return "" if not stopping else stopping[0] if len(rows) == 1 else ALL_CHANNELS
 
-    def _choice(self, choice: PurposeChoice) -> dict[str, Any]:
+    def _choice(self, choice: PurposeChoice, *, can_allow: bool) -> dict[str, Any]:
         return {
             "channel": choice.channel,
             "name": self._channel(choice.channel),
             "on": choice.allowed,
             "can_stop": choice.can_stop,
+            "can_allow": can_allow,
             "because": self._t[f"because-{choice.ground}"],
         }
 

@@ -7,7 +7,7 @@ from typing import Annotated, Final, get_args
 from fastapi import FastAPI, Query, Request, Response
 from pydantic_core import to_json
 
-from decisioning.errors import Erased, RequestError, TooOften, Unavailable
+from decisioning.errors import Erased, Refused, RequestError, TooOften, Unavailable
 from serving.access.people.cookies import OWN_PAGE
 from serving.access.people.requests import CSRF_FIELD, People, read_form
 from serving.access.people.signing import new_token
@@ -15,6 +15,7 @@ from serving.brain.runtime import Brain
 from serving.customers import erasing
 from serving.customers.rights import asking, choosing
 from serving.customers.rights.asking import About
+from serving.customers.rights.company_sign_in import SIGNED_IN, CompanySignIn
 from serving.customers.rights.entering import Entering, Visit, WorthlessLink
 from serving.customers.rights.seeing import FEW, MANY, own_view, whole_export
 from serving.pages.me.contents import Contents
@@ -22,6 +23,7 @@ from serving.pages.me.site import OwnPages, sent_to
 from serving.pages.me.words import words
 
 Short = Annotated[str, Query(max_length=100)]
+Given = Annotated[str, Query(max_length=4_000)]
 Fields = dict[str, str]
 Act = Callable[[Request, Visit, Fields], Awaitable[Response]]
 _HERE: Final = OWN_PAGE[1:]
@@ -29,13 +31,16 @@ _AFTER_CODE: Final = {"held": f"{OWN_PAGE}?done=code-used#held", "erase": f"{OWN
 
 
 def my_routes(app: FastAPI, brain: Brain, people: People, entering: Entering) -> None:
-    """Add the routes to the application."""
-    pages = OwnPages(brain, people, entering)
+    """Add the routes to the application; raises Refused for settings that cannot be followed."""
+    company = CompanySignIn(brain.workspace, brain.ledger, people.sign_in.signer)
+    pages = OwnPages(brain, people, entering, company)
     _entering_routes(app, pages)
+    _company_routes(app, pages)
     _seeing_routes(app, pages)
     acts: dict[str, Act] = {
         "leave": partial(_leave, pages),
         "stop": partial(_stop, pages),
+        "allow": partial(_allow, pages),
         "opinions": partial(_give_opinion, pages),
         "requests": partial(_ask, pages),
         "confirm": partial(_confirm, pages),
@@ -72,12 +77,7 @@ def _entering_routes(app: FastAPI, pages: OwnPages) -> None:
     @app.get(f"{OWN_PAGE}/enter", include_in_schema=False)
     async def arrive(request: Request, code: Short = "") -> Response:
         """Show the button that opens the page. The code is neither looked up nor used: a machine may have come."""
-        token, cookie = pages.browser_token(request)
-        here, again = f"{_HERE}/enter", {"code": code}
-        answer = pages.page(request, "enter.html", code=code, token=token, path=here, again=again)
-        if cookie is not None:
-            answer.headers.append("Set-Cookie", cookie)
-        return answer
+        return _door(pages, request, "enter", code=code)
 
     @app.post(f"{OWN_PAGE}/enter", include_in_schema=False)
     async def enter(request: Request) -> Response:
@@ -87,6 +87,8 @@ def _entering_routes(app: FastAPI, pages: OwnPages) -> None:
             fields = {}
         if not pages.is_own_form(request, fields.get(CSRF_FIELD, "")):
             return pages.stale(request)
+        if "state" in fields:
+            return await _enter_signed_in(request, pages, fields)
         try:
             cookie = await pages.people.pools.people.run(pages.entering.enter, fields.get("code", ""))
         except WorthlessLink as link:
@@ -94,6 +96,55 @@ def _entering_routes(app: FastAPI, pages: OwnPages) -> None:
         except Erased:
             return pages.message(request, "link-revoked", 410)
         return sent_to(request, OWN_PAGE, pages.people.cookies.set("me", cookie))
+
+
+def _door(pages: OwnPages, request: Request, name: str, **brought: str) -> Response:
+    """Return the page with the button that opens the customer's page, by what this browser brought."""
+    token, cookie = pages.browser_token(request)
+    answer = pages.page(request, "enter.html", brought=brought, token=token, path=f"{_HERE}/{name}", again=brought)
+    if cookie is not None:
+        answer.headers.append("Set-Cookie", cookie)
+    return answer
+
+
+def _company_routes(app: FastAPI, pages: OwnPages) -> None:
+    """Add the routes of the company's own sign-in. What the provider sends back is used by a POST, once."""
+
+    @app.get(f"{OWN_PAGE}/sign-in", include_in_schema=False)
+    async def begin(request: Request) -> Response:
+        if not pages.company.is_there:
+            return pages.away(request)
+        try:
+            address, attempt = await pages.people.pools.sign_in.run(pages.company.begin)
+        except Unavailable:
+            return pages.message(request, "busy", 503)
+        answer = Response(status_code=303, headers={"Location": address})
+        answer.headers.append("Set-Cookie", pages.people.cookies.set("me-attempt", attempt))
+        return answer
+
+    @app.get(SIGNED_IN, include_in_schema=False)
+    async def come_back(request: Request, state: Given = "", code: Given = "") -> Response:
+        return _door(pages, request, "signed-in", state=state, code=code)
+
+
+async def _enter_signed_in(request: Request, pages: OwnPages, fields: Fields) -> Response:
+    """Let in who came back from the company's own sign-in; another visit of this browser ends."""
+    attempt = pages.people.cookies.read("me-attempt", request.scope["headers"]) or ""
+    brought = attempt, fields["state"], fields.get("code", "")
+    before = await pages.visit(request)
+    try:
+        customer_id = await pages.people.pools.sign_in.run(pages.company.finish, *brought)
+        cookie = await pages.people.pools.people.run(pages.entering.admit, customer_id)
+    except Erased:
+        return pages.message(request, "sign-in-erased", 410)
+    except Refused:
+        return pages.message(request, "sign-in-failed", 401, onward=pages.to_sign_in(request))
+    except (TooOften, Unavailable):
+        return pages.message(request, "busy", 503)
+    if before is not None:
+        await pages.people.pools.people.run(pages.entering.leave, before)
+    cookies = pages.people.cookies.set("me", cookie), pages.people.cookies.set("me-attempt", "")
+    return sent_to(request, OWN_PAGE, *cookies)
 
 
 async def _refused(request: Request, pages: OwnPages, link: WorthlessLink) -> Response:
@@ -151,6 +202,14 @@ async def _stop(pages: OwnPages, request: Request, visit: Visit, fields: Fields)
     return sent_to(request, f"{OWN_PAGE}?done=stopped#choices")
 
 
+async def _allow(pages: OwnPages, request: Request, visit: Visit, fields: Fields) -> Response:
+    if not visit.confirmed:
+        return pages.unconfirmed(request, "#held")
+    asked = fields.get("purpose", ""), fields.get("channel", ""), fields.get("version", "")
+    await pages.brain.pools.consents.run_async(choosing.allow, pages.brain, visit.customer_id, *asked)
+    return sent_to(request, f"{OWN_PAGE}?done=allowed#choices")
+
+
 async def _give_opinion(pages: OwnPages, request: Request, visit: Visit, fields: Fields) -> Response:
     decision_id, right = fields.get("decision_id", ""), fields.get("right")
     if right not in ("yes", "no"):
@@ -185,7 +244,7 @@ async def _confirm(pages: OwnPages, request: Request, visit: Visit, fields: Fiel
 
 async def _export(pages: OwnPages, request: Request, visit: Visit, _: Fields) -> Response:
     if not visit.confirmed:
-        return sent_to(request, f"{OWN_PAGE}#held")
+        return pages.unconfirmed(request, "#held")
     whole = await pages.brain.pools.long.run(whole_export, pages.brain, visit)
     named = {"Content-Disposition": 'attachment; filename="my-data.json"'}
     return Response(to_json(whole, indent=1), media_type="application/json", headers=named)
@@ -193,7 +252,7 @@ async def _export(pages: OwnPages, request: Request, visit: Visit, _: Fields) ->
 
 async def _erase(pages: OwnPages, request: Request, visit: Visit, _: Fields) -> Response:
     if not visit.confirmed:
-        return sent_to(request, f"{OWN_PAGE}/erase")
+        return pages.unconfirmed(request, "/erase")
     await pages.brain.pools.short.run(asking.note_erasure, pages.brain, visit.customer_id)
     await erasing.erase(pages.brain, "person", visit.customer_id)
     return _closed(pages, request, "erased", "erased-text")

@@ -10,6 +10,7 @@ from serving.access.people.cookies import OWN_PAGE
 from serving.access.people.requests import CSRF_FIELD, People, read_form
 from serving.access.people.signing import new_token
 from serving.brain.runtime import Brain
+from serving.customers.rights.company_sign_in import CompanySignIn
 from serving.customers.rights.entering import Entering, Visit
 from serving.pages.frame import page
 from serving.pages.languages import LANGUAGES, Language
@@ -28,6 +29,7 @@ class OwnPages:
     brain: Brain
     people: People
     entering: Entering
+    company: CompanySignIn
 
     async def visit(self, request: Request) -> Visit | None:
         """Return which customer makes a request, or None."""
@@ -56,6 +58,7 @@ class OwnPages:
             status,
             lang=lang,
             t=words(lang),
+            signs_in=self.company.is_there,
             company=settings.controller or self.brain.workspace.name,
             other={"lang": other, "name": _NAMES[other], "address": f"{up}{about.pop('path', OWN_PAGE[1:])}?{again}"},
             **about,
@@ -73,9 +76,26 @@ class OwnPages:
         return self.page(request, "message.html", status, title=t[f"{name}"], texts=[t[one] for one in texts], **onward)
 
     def away(self, request: Request, status: int = 200) -> Response:
-        """Return the page of who has no session: how to get a link."""
+        """Return the page of who has no session: where they sign in, or how to get a link."""
         over = () if status == 200 else ("away-over",)
+        if self.company.is_there:
+            return self.message(
+                request, "sign-in-title", status, texts=(*over, "sign-in-text"), onward=self.to_sign_in(request)
+            )
         return self.message(request, "away-title", status, texts=(*over, "away-text", "away-ask"))
+
+    def to_sign_in(self, request: Request) -> dict[str, str]:
+        """Return the link to the company's own sign-in."""
+        return {"path": f"{OWN_PAGE[1:]}/sign-in", "name": words(self.language(request))["sign-in"]}
+
+    def unconfirmed(self, request: Request, path: str) -> Response:
+        """Return the page that says what a customer who came by a link alone does first.
+
+        :param path: the part of their page on which they do it
+        """
+        text = "confirm-sign-in" if self.company.is_there else "confirm-code"
+        onward = {"path": f"{OWN_PAGE[1:]}{path}", "name": words(self.language(request))["go-on"]}
+        return self.message(request, "code-title", 403, texts=(text, "nothing-changed"), onward=onward)
 
     async def form(self, request: Request, visit: Visit) -> dict[str, str] | None:
         """Return the fields of a form of the customer's own page, or None for a form of another page.
