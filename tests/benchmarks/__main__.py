@@ -23,6 +23,7 @@ from tests.benchmarks.measures import Figures, Line, Skipped, Suite
 
 SUITES = {
     "decide": "tests.benchmarks.deciding:DECIDE",
+    "handovers": "tests.benchmarks.handovers:HANDOVERS",
     "speed": "tests.benchmarks.speed:SPEED",
     "actions": "tests.benchmarks.actions:ACTIONS",
     "at_rest": "tests.benchmarks.at_rest:AT_REST",

@@ -40,28 +40,32 @@ def measure(world: World) -> Figures:
     return {**{f"earlier_{name}": value for name, value in steps.items()}, **figures, **sustained}
 
 
-def check_out(folder: Path) -> None:
-    """Write the commit's files into a folder; raises Skipped if this clone does not hold the commit."""
-    command = ["git", "-C", str(ROOT), "archive", "--format=tar", COMMIT]
+def check_out(folder: Path, commit: str = COMMIT) -> None:
+    """Write a commit's files into a folder; raises Skipped if this clone does not hold the commit."""
+    command = ["git", "-C", str(ROOT), "archive", "--format=tar", commit]
     try:
         archive = subprocess.run(command, capture_output=True, check=True).stdout
     except FileNotFoundError:
         raise Skipped("there is no git here") from None
     except subprocess.CalledProcessError:
-        raise Skipped(f"this clone does not hold commit {COMMIT}") from None
+        raise Skipped(f"this clone does not hold commit {commit}") from None
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
         files.extractall(folder, filter="data")
 
 
 @contextmanager
-def program(tree: Path, file: Path = _PROGRAM) -> "Iterator[subprocess.Popen[str]]":
-    """Run a program over the files of the commit, in their folder; it stops when its standard input ends."""
+def program(tree: Path, file: Path = _PROGRAM, folder: Path | None = None) -> "Iterator[subprocess.Popen[str]]":
+    """Run a program over the files of a tree until its standard input ends.
+
+    :param folder: where it runs and writes its log; the tree itself by default
+    """
+    folder = folder or tree
     environment = {**os.environ, "PYTHONPATH": str(tree)}
     command = [sys.executable, "-P", str(file)]
-    with (tree / LOG).open("w") as log:
+    with (folder / LOG).open("w") as log:
         started = subprocess.Popen(
             command,
-            cwd=tree,
+            cwd=folder,
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -80,10 +84,10 @@ def program(tree: Path, file: Path = _PROGRAM) -> "Iterator[subprocess.Popen[str
             started.wait()
 
 
-def next_message(earlier: "subprocess.Popen[str]", tree: Path) -> dict[str, Any]:
+def next_message(earlier: "subprocess.Popen[str]", folder: Path) -> dict[str, Any]:
     """Return the next line that the program writes."""
     line = earlier.stdout.readline()  # type: ignore[union-attr]
-    assert line, f"the earlier commit's program ended: {(tree / LOG).read_text()[-2000:]}"
+    assert line, f"the earlier commit's program ended: {(folder / LOG).read_text()[-2000:]}"
     message: dict[str, Any] = json.loads(line)
     return message
 
