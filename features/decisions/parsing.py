@@ -76,7 +76,9 @@ _EVENT = {
     "corrects": {**_OUTCOME, **dict.fromkeys(("action", "offer_id", "state"), "VARCHAR"), "implied": "BOOLEAN"},
 }
 
-_JUDGEMENT = dict.fromkeys(("offer_id", "action", "verdict", "reason", "instead", "instead_offer", "field"), "VARCHAR")
+_JUDGEMENT = dict.fromkeys(
+    ("offer_id", "action", "verdict", "reason", "instead", "instead_offer", "field", "undoes"), "VARCHAR"
+)
 _LINK = {"person": "VARCHAR", "linked": "BOOLEAN", "visitor": "VARCHAR", "kind": "VARCHAR"}
 
 _DECIDED = """
@@ -171,7 +173,7 @@ FROM links WHERE CASE WHEN stated = 'linked_to' THEN link.linked ELSE link.kind 
 UNION ALL BY NAME
 SELECT seq, 0 AS part, stream, coalesce(said.verdict, kind) AS kind, said.offer_id AS offer_id, said.action AS action,
   coalesce(said.reason, said.field) AS name, occurred_us AS at_us, NULL::DOUBLE AS value_eur,
-  NULL::BOOLEAN AS implied, 1 AS sign
+  NULL::BOOLEAN AS implied, CASE WHEN said.undoes IS NULL THEN 1 ELSE -1 END AS sign
 FROM judged
 UNION ALL BY NAME
 SELECT seq, 1 AS part, stream, '{instead}' AS kind, NULL::VARCHAR AS offer_id, said.instead AS action,
@@ -186,7 +188,8 @@ class ParsedRecords:
 
     An event of kind `link` says that its stream and the stream `name` are the same person's; with `sign` -1, that they
     are not. One of kind `accepted_suggestion`, `overridden` or `regretted` says what a person did about a suggestion,
-    with the reason as its name, and one of kind `correction` names the field of a message that was wrong.
+    with the reason as its name, and one of kind `correction` names the field of a message that was wrong; with `sign`
+    -1 it undoes one.
     """
 
     rows: pa.Table

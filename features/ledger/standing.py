@@ -35,7 +35,8 @@ Bodies, by kind (JSON objects; `occurred_us` is a column of the record, not part
 - `override`: what a person did about a suggestion: override_id, decision_id, action, verdict, who, role; optional
   offer_id, reason, instead, note
 - `correction`: what a person says of a message: correction_id, event (its key), event_id, event_source, field, was, is,
-  who, role; optional note
+  who, role; optional note, undoable_us (until when whoever said it may undo it), and undoes (the correction_id of what
+  is undone). What is corrected or undone at the desk has handover_id in place of event_id and event_source
 - `tombstone`: empty
 """
 

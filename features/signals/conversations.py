@@ -13,7 +13,7 @@ from features.ledger.tables import EMPTIED, SIGNALS
 
 _MAX_EVENTS: Final = 200
 _LATEST = (
-    select(SIGNALS.c.type, SIGNALS.c.occurred_us, SIGNALS.c.body)
+    select(SIGNALS.c.key, SIGNALS.c.type, SIGNALS.c.occurred_us, SIGNALS.c.body)
     .where(SIGNALS.c.stream == bindparam("stream"))
     .order_by(SIGNALS.c.version.desc(), SIGNALS.c.seq.desc())
     .limit(_MAX_EVENTS)
@@ -48,8 +48,9 @@ def message_of(ledger: Ledger, key: str, field: str) -> Message:
 
 
 class KeptSignal(NamedTuple):
-    """A signal as the log has it: its type, when it happened, and its fields."""
+    """A signal as the log has it: the key of its event, its type, when it happened, and its fields."""
 
+    key: str
     type: str
     at_us: int
     fields: Mapping[str, Any]
@@ -58,7 +59,7 @@ class KeptSignal(NamedTuple):
 def latest_signals(ledger: Ledger, stream: str) -> list[KeptSignal]:
     """Return the latest 200 signals of a stream, the newest first, so that the cost does not grow with the history."""
     rows = ledger.select(_LATEST, {"stream": stream})
-    return [KeptSignal(row.type, row.occurred_us, from_json(row.body)) for row in rows]
+    return [KeptSignal(row.key, row.type, row.occurred_us, from_json(row.body)) for row in rows]
 
 
 def earlier_sentiments(ledger: Ledger, stream: str, type_: str, conversation_id: str, before_us: int) -> list[float]:

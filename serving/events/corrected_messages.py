@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from decisioning.catalogue.release import Release
 from decisioning.errors import RequestError
 from features.ledger import Ledger
 from features.ledger.records import CORRECTION
-from features.messages.hearing.corrections import CorrectedField, FieldValue
+from features.messages.hearing.corrections import Corrections, latest
 from features.messages.language import Language, detect
 from features.messages.text import clean
 from features.signals.conversations import Message, message_of
@@ -16,8 +16,7 @@ from features.signals.intake import Subject
 from serving.events.message_consents import KEEP_TEXT, consents_for
 
 _PAGE = 1_000
-_Corrections = dict[CorrectedField, FieldValue]
-LabelOf = Callable[[Mapping[str, Any], Mapping[CorrectedField, FieldValue]], str | None]
+LabelOf = Callable[[Mapping[str, Any], Corrections], str | None]
 """Returns what a message teaches, from its recorded fields and its corrections; None for nothing."""
 
 
@@ -39,7 +38,7 @@ class CorrectedMessages:
 def corrected_messages(ledger: Ledger, release: Release, at_us: int, label_of: LabelOf) -> CorrectedMessages:
     """Return what corrected messages teach; of several corrections of a field the latest counts."""
     result = CorrectedMessages()
-    for key, corrections in _latest(ledger).items():
+    for key, corrections in latest(_bodies(ledger, at_us)).items():
         message = _message(ledger, key)
         text = None if message is None else message.fields.get("text")
         label = None if message is None or not text else label_of(message.fields, corrections)
@@ -50,18 +49,12 @@ def corrected_messages(ledger: Ledger, release: Release, at_us: int, label_of: L
     return result
 
 
-def _latest(ledger: Ledger) -> Mapping[str, _Corrections]:
-    """Return the latest correction of each field of each message, by the key of its event."""
-    latest: dict[str, _Corrections] = {}
-    for body in _bodies(ledger):
-        latest.setdefault(str(body["event"]), {})[cast(CorrectedField, body["field"])] = cast(FieldValue, body["is"])
-    return latest
-
-
-def _bodies(ledger: Ledger) -> Iterator[Mapping[str, object]]:
+def _bodies(ledger: Ledger, at_us: int) -> Iterator[Mapping[str, Any]]:
+    """Yield what was corrected, without what whoever did it may still undo."""
     after = 0
     while records := ledger.scan([CORRECTION], after, _PAGE):
-        yield from (record.body for record in records if record.body is not None)
+        bodies = (record.body for record in records if record.body is not None)
+        yield from (body for body in bodies if body.get("undoable_us", at_us) <= at_us)
         after = records[-1].seq
 
 

@@ -1,7 +1,7 @@
 """The context package of a handover, from what is known and permitted now; only who helps reads it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json
 from sqlalchemy import bindparam, select
@@ -23,7 +23,9 @@ from decisioning.routing.package_words import spoken_in
 from decisioning.times import iso
 from features.conversations.words import LINK, said_in
 from features.ledger import Record, now_us
+from features.ledger.records import CORRECTION
 from features.ledger.tables import RECORDS
+from features.messages.hearing.corrections import as_corrected, latest
 from features.signals.conversations import KeptSignal, latest_signals
 from serving.access.callers import Caller
 from serving.access.looks import EXPECTED, PURPOSE_HEADER
@@ -33,6 +35,12 @@ from serving.people.handovers import Json, as_json, row_of
 LEAD: Final = "lead"
 _RECENT: Final = (
     select(RECORDS).where(RECORDS.c.stream == bindparam("stream")).order_by(RECORDS.c.version.desc()).limit(60)
+)
+_CORRECTIONS: Final = (
+    select(RECORDS)
+    .where(RECORDS.c.stream == bindparam("stream"), RECORDS.c.kind == CORRECTION, RECORDS.c.body.is_not(None))
+    .order_by(RECORDS.c.version.desc())
+    .limit(200)
 )
 _OF_SALES: Final = frozenset(("subject", "consent", "protection", "suitability", "contact", "suppressed", "cap"))
 """Kinds of gates that say that something must not be offered; what merely does not fit is left out."""
@@ -91,7 +99,6 @@ def _situation(brain: Brain, row: Any, decision: Decision) -> Situation:
     streams = _streams(person)
     signals = [one for stream in streams for one in _permitted(brain, case, stream)]
     conversation = handover["conversation_id"]
-    spoke = sorted((s for s in signals if _is_of(s, conversation)), key=lambda signal: signal.at_us)
     is_human = case.view.channel.human
     return Situation(
         release,
@@ -99,7 +106,7 @@ def _situation(brain: Brain, row: Any, decision: Decision) -> Situation:
         handover,
         case.facts(),
         _mood_read(case),
-        messages=[signal.fields for signal in spoke],
+        messages=[signal.fields for signal in _spoken(brain, streams, signals, conversation)],
         events=[*_events(brain, streams, row.id), *_signalled(signals, conversation)],
         suggested=answer_for("agent", decision.answer) if is_human else None,
         refusals=_refusals(decision) if is_human else {},
@@ -108,15 +115,36 @@ def _situation(brain: Brain, row: Any, decision: Decision) -> Situation:
     )
 
 
+class HeardMessages(NamedTuple):
+    """What the customer of a handover said in its conversation, oldest first, and whether their mood may be read."""
+
+    messages: Sequence[KeptSignal]
+    mood_read: bool
+
+
+def heard(brain: Brain, row: Any) -> HeardMessages:
+    """Return what was heard in the conversation of a handover, as corrected, as far as it may be read."""
+    case = _case(brain, row)
+    if case.known.person.restricted:
+        return HeardMessages((), mood_read=False)
+    streams = _streams(case.known.person)
+    signals = [one for stream in streams for one in _permitted(brain, case, stream)]
+    return HeardMessages(_spoken(brain, streams, signals, as_json(row)["conversation_id"]), _mood_read(case))
+
+
 def signals_shown(brain: Brain, row: Any) -> list[KeptSignal]:
     """Return what may be shown of what the customer of a handover did last, the newest first."""
-    release, at_us = brain.snapshot.release, now_us()
-    ask = _ask(release, as_json(row))
-    case = undrawn_case(ask, brain.known(ask, brain.snapshot, at_us), release, at_us)
+    case = _case(brain, row)
     if case.known.person.restricted:
         return []
     signals = (one for stream in _streams(case.known.person) for one in _permitted(brain, case, stream))
     return sorted(signals, key=lambda signal: -signal.at_us)
+
+
+def _case(brain: Brain, row: Any) -> Case:
+    release, at_us = brain.snapshot.release, now_us()
+    ask = _ask(release, as_json(row))
+    return undrawn_case(ask, brain.known(ask, brain.snapshot, at_us), release, at_us)
 
 
 def _streams(person: Standing) -> tuple[str, ...]:
@@ -168,6 +196,14 @@ def _permitted(brain: Brain, case: Case, stream: str) -> Iterator[KeptSignal]:
 def _is_of(signal: KeptSignal, conversation: str) -> bool:
     said_here = signal.type in MESSAGE_TYPES and signal.fields.get("conversation_id") == conversation
     return said_here and signal.fields.get("author", "customer") == "customer"
+
+
+def _spoken(brain: Brain, streams: Sequence[str], signals: Sequence[KeptSignal], conversation: str) -> list[KeptSignal]:
+    """Return the customer's messages of a conversation, oldest first, as people corrected what was heard in them."""
+    spoke = sorted((s for s in signals if _is_of(s, conversation)), key=lambda signal: signal.at_us)
+    rows = (row for stream in streams for row in reversed(brain.ledger.select(_CORRECTIONS, {"stream": stream})))
+    corrected = latest(brain.ledger.record_of(row).body or {} for row in rows) if spoke else {}
+    return [one._replace(fields=as_corrected(one.fields, corrected.get(one.key, {}))) for one in spoke]
 
 
 def _signalled(signals: Sequence[KeptSignal], conversation: str) -> Iterator[Interaction]:

@@ -31,6 +31,17 @@ purposes:
 channels:
   - {id: phone, direction: outbound, medium: phone, placements: [call], counts_on: seen, reservation_s: 60,
      gamma: .inf}
+signals:
+  - id: call
+    retention_days: 30
+    fields:
+      - {name: author, dtype: enum, values: [customer, agent, bot]}
+      - {name: conversation_id, dtype: string}
+      - {name: sentiment, dtype: float, min: -1, max: 1, tags: [emotion]}
+      - {name: negative, dtype: float, min: 0, max: 1, tags: [emotion]}
+      - {name: wants_person, dtype: bool, tags: [request]}
+      - {name: complaint, dtype: bool, tags: [request]}
+      - {name: intent, dtype: string, tags: [request]}
 calendars:
   - {id: calls, channel: agent, hours: [{days: [mon, tue, wed, thu, fri, sat, sun], from: "00:00", to: "23:30"}],
      slot_minutes: 30, capacity: 2}

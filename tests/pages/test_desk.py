@@ -104,14 +104,41 @@ def test_something_else_is_done_with_a_reason(page: Page, site: DeskSite) -> Non
     customer = new_customer()
     site.taken(page, customer)
     page.get_by_text("I do something else").click()
+    page.get_by_label("Note (if you want)").fill(f"{MARKUP} moves first")
     page.get_by_role("button", name="Wrong moment").click()
     expect(suggestion(page)).to_have_text("Suggest the television bundle")
     (override,) = site.records("override", customer)
     assert (override["verdict"], override["instead"], override["reason"]) == ("overridden", "tv-bundle", "wrong_moment")
     assert (override["who"].partition(":")[0], override["role"]) == ("person", "agent")
+    assert override["note"] == f"{MARKUP} moves first"
     page.locator("#why-not").fill("payment-plan")
     page.get_by_role("button", name="Ask", exact=True).click()
     expect(page.locator(".work-tools .notice")).to_have_text("Not offered: a rule of the company.")
+
+
+@pytest.mark.promise("corrections.desk")
+def test_what_was_heard_wrong_is_corrected_by_one_click_and_undone(page: Page, site: DeskSite) -> None:
+    customer = new_customer()
+    spoken = {"conversation_id": f"t-{customer}", "author": "customer", "text": "I want to speak to a person, TERRIBLE"}
+    site.taken(page, customer, reason="a question")
+    site.told("call", customer, **spoken)
+    expect(page.locator(".desk-wants")).to_contain_text("asks for a person")
+    expect(page.locator(".desk-mood")).to_contain_text("negative words")
+    cues, suggested = page.locator(".desk-mood").inner_text(), suggestion(page).inner_text()
+    assert page.evaluate("document.documentElement.scrollHeight") <= 768, "nothing is below the first screen"
+    for click, kept in (("does not ask for a person", "asks for a person"), ("neither negative", "negative words")):
+        page.get_by_text("Heard wrong?").click()
+        page.get_by_role("button", name=click).click()
+        expect(page.get_by_text("Recorded as you say.")).to_be_visible()
+        expect(page.locator("[data-piece=head] > *:not(details)").filter(has_text=kept)).to_have_count(0)
+        assert suggestion(page).inner_text() == suggested, "a correction changes no rule"
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_text("Undone. Nothing is learned from it.")).to_be_visible()
+    expect(page.locator(".desk-mood")).to_have_text(cues)
+    wish, mood, undone = site.records("correction", customer)
+    assert (wish["field"], wish["was"], wish["is"], wish["role"]) == ("wish", True, False, "agent")
+    assert (mood["is"], undone["undoes"], undone["who"]) == ("neutral", mood["correction_id"], mood["who"])
+    assert site.records("outcome", customer) == []
 
 
 @pytest.mark.promise("desk.reach")

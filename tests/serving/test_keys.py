@@ -46,7 +46,21 @@ ANY_SCOPE = _for(
 )
 DESK_PAGES = ("", "/now", "/{handover_id}", "/{handover_id}/now")
 DESK_ACTS = (
-    *("take", "look", "outcome", "undo", "doubt", "instead", "note", "stop", "grant", "transfer", "return", "resolve"),
+    *(
+        "take",
+        "look",
+        "outcome",
+        "undo",
+        "doubt",
+        "instead",
+        "correct",
+        "note",
+        "stop",
+        "grant",
+        "transfer",
+        "return",
+        "resolve",
+    ),
     *("book", "unanswered"),
 )
 DESK_OWN = ("presence", "beat")

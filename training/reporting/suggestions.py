@@ -62,9 +62,10 @@ WHERE kind IN ('overridden', 'regretted') AND at_us > {since_us} AND at_us <= {n
 GROUP BY ALL ORDER BY times DESC, action, verdict, reason
 """
 _CORRECTED = """
-SELECT name AS field, count(*) AS times, count(DISTINCT coalesce(_customer, stream)) AS customers
+SELECT name AS field, sum(sign)::BIGINT AS times, count(DISTINCT coalesce(_customer, stream)) AS customers
 FROM events LEFT JOIN units ON _stream = stream
-WHERE kind = 'correction' AND at_us > {since_us} AND at_us <= {now_us} GROUP BY ALL ORDER BY times DESC, field
+WHERE kind = 'correction' AND at_us > {since_us} AND at_us <= {now_us} GROUP BY ALL HAVING sum(sign) > 0
+ORDER BY times DESC, field
 """
 Row = dict[str, Any]
 

@@ -5,8 +5,8 @@ Bereavement, money trouble, danger and violence are not corrected: what is heard
 
 import json
 import re
-from collections.abc import Mapping
-from typing import Any, Final, Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Literal, cast
 
 from features.messages.hearing.channels import CHANNELS
 from features.messages.trained import CLASSES
@@ -14,9 +14,12 @@ from features.messages.trained import CLASSES
 CorrectedField = Literal["sentiment", "intent", "wish", "objection", "complaint", "data_request"]
 FieldValue = bool | str | None
 """What a message says of a field: null means that it says nothing of it."""
+Corrections = Mapping[CorrectedField, FieldValue]
+"""The latest correction of each field of one message."""
 ORDINARY: Final = "ordinary"
 """The label of a message in which there is nothing to hear."""
 _YES_OR_NO: Final = (True, False)
+_NULLABLE: Final = ("intent", "data_request")
 _INTENT: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _VALUES: Final[Mapping[CorrectedField, tuple[FieldValue, ...]]] = {
     "sentiment": CLASSES,
@@ -32,6 +35,9 @@ _HEARD_IN: Final[Mapping[CorrectedField, str]] = {
     "data_request": "data_request",
 }
 """Each field that is heard, and the field of the event that holds what was heard."""
+_POLARITY: Final = dict(zip(CLASSES, (-1.0, 0.0, 1.0), strict=True))
+_NEUTRAL_WITHIN: Final = 0.2
+"""Up to which polarity, up or down, a message counts as neither negative nor positive."""
 
 
 def misfit(field: CorrectedField, value: object) -> str:
@@ -45,13 +51,48 @@ def misfit(field: CorrectedField, value: object) -> str:
     return f"expected one of {', '.join(one if isinstance(one, str) else json.dumps(one) for one in allowed)}"
 
 
-def mood_of(event: Mapping[str, Any], corrections: Mapping[CorrectedField, FieldValue]) -> str | None:
+def latest(bodies: Iterable[Mapping[str, Any]]) -> dict[str, dict[CorrectedField, FieldValue]]:
+    """Return the latest correction of each field of each message, by the key of its event, without what was undone.
+
+    :param bodies: records of corrections, oldest first
+    """
+    every = list(bodies)
+    undone = {body["undoes"] for body in every if "undoes" in body}
+    result: dict[str, dict[CorrectedField, FieldValue]] = {}
+    for body in every:
+        if "undoes" not in body and body["correction_id"] not in undone:
+            result.setdefault(str(body["event"]), {})[cast(CorrectedField, body["field"])] = body["is"]
+    return result
+
+
+def said_of(event: Mapping[str, Any], field: CorrectedField) -> FieldValue:
+    """Return what the recorded fields of a message say of a field that may be corrected."""
+    if field != "sentiment":
+        return cast(FieldValue, event.get(_HEARD_IN.get(field, field), None if field in _NULLABLE else False))
+    polarity = float(event.get("sentiment", 0.0))
+    return CLASSES[1 + (polarity > _NEUTRAL_WITHIN) - (polarity < -_NEUTRAL_WITHIN)]
+
+
+def as_corrected(event: Mapping[str, Any], corrections: Corrections) -> dict[str, Any]:
+    """Return the recorded fields of a message with what a person said of them in their place."""
+    corrected = dict(event)
+    for field, value in corrections.items():
+        if field == "sentiment":
+            corrected |= {"sentiment": _POLARITY[str(value)], "negative": float(value == CLASSES[0])}
+        else:
+            corrected[_HEARD_IN.get(field, field)] = value
+    if "intent" in corrections:
+        corrected["intent_confidence"] = 1.0
+    return corrected
+
+
+def mood_of(event: Mapping[str, Any], corrections: Corrections) -> str | None:
     """Return the sentiment that a message was corrected to, None if it was not; of the same arguments as `label_of`."""
     mood = corrections.get("sentiment")
     return mood if isinstance(mood, str) else None
 
 
-def label_of(event: Mapping[str, Any], corrections: Mapping[CorrectedField, FieldValue]) -> str | None:
+def label_of(event: Mapping[str, Any], corrections: Corrections) -> str | None:
     """Return the one kind that a corrected message is an example of, `ORDINARY` for none.
 
     None if it teaches nothing: what it says is not heard by this model, it says several things, or somebody in it

@@ -15,6 +15,7 @@ from serving.customers import outcomes
 from serving.customers.corrections import record_override
 from serving.people import call_backs, handovers
 from serving.people.handover_forms import AppointmentIn, CallTriedIn, HandoverStepIn
+from serving.people.helping import hearing
 
 if TYPE_CHECKING:
     from serving.pages.desk.site import Desk, Visitor
@@ -64,6 +65,9 @@ def _action(desk: Desk, fields: dict[str, str]) -> str:
 async def undo_answer(desk: Desk, visitor: Visitor, handover_id: str, fields: dict[str, str]) -> str:
     """Take back what was recorded by a click, within ten seconds."""
     once = once_of(fields)
+    corrected = await desk.brain.pools.short.run(hearing.undo, desk.brain, once, visitor.doer)
+    if corrected is not None:
+        return f"{DESK}/{handover_id}?done={'undone' if corrected else 'too-late'}"
     record = await desk.brain.pools.short.run(desk.brain.ledger.lookup, f"outcome:desk-{once}")
     if record is not None and now_us() - record.at_us > UNDO_US:
         return f"{DESK}/{handover_id}?done=too-late"

@@ -13,6 +13,7 @@ from serving.brain.runtime import Brain
 from serving.customers.rights.notices import notices
 from serving.pages.desk.acts import DOUBTS
 from serving.pages.desk.consents import is_outbound_call, is_phone
+from serving.pages.desk.corrections import correctable
 from serving.pages.desk.presence import STATES
 from serving.pages.desk.view import (
     consents_of,
@@ -27,6 +28,7 @@ from serving.pages.desk.view import (
 from serving.pages.desk.words import ago, day, words
 from serving.pages.languages import Language
 from serving.people import agents, call_backs, handovers, package
+from serving.people.helping import hearing
 
 Json = dict[str, Any]
 FIRST: Final = 10
@@ -103,6 +105,7 @@ class ShownConversation:
             **{name: self.handover[name] for name in ("customer_id", "visitor_id") if name in self.handover},
             "handover": {**_ABSENT, **self.handover, "waits": ago(self.handover["opened_at"], self.lang)},
             "package": self._package(),
+            "correct": correctable(self._release, hearing.shown(self.brain, self.row), self.lang),
             "decision_id": decision,
             "first": first,
             "others": others,

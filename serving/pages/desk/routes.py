@@ -12,7 +12,7 @@ from fastapi import FastAPI, Query, Request, Response
 from decisioning.errors import BrainError, NotFound, WrongState
 from serving.access.people.requests import People, read_form
 from serving.brain.runtime import Brain
-from serving.pages.desk import acts, consents, presence
+from serving.pages.desk import acts, consents, corrections, presence
 from serving.pages.desk.looked import not_held, stating
 from serving.pages.desk.site import DESK, Desk, Visitor, sent_to
 from serving.people import handovers
@@ -32,6 +32,7 @@ _ACTS: Final[dict[str, Act]] = {
     "undo": acts.undo_answer,
     "doubt": acts.keep_doubt,
     "instead": acts.do_instead,
+    "correct": corrections.correct,
     "note": acts.keep_note,
     "stop": consents.stop_purpose,
     "grant": consents.grant_purpose,

@@ -28,6 +28,8 @@ from serving.people.handover_forms import HandoverStepIn
 
 DESK: Final = "/desk"
 _NAMES: Final[dict[Language, str]] = {"nl": "Nederlands", "en": "English"}
+_UNDOABLE: Final = ("kept", "corrected")
+"""What a page says of a click that can be undone."""
 _HOLDS: Final = ("offered", "accepted", "call_back", "ticket")
 _FOR_ALL: Final[Mapping[str, Any]] = {"done": "", "undo": None, "doubts": None, "topics": (), "noted": False}
 
@@ -144,7 +146,7 @@ class Desk:
 def _after_click(handover_id: str, asked: Mapping[str, str], t: Mapping[str, str]) -> Json:
     """Return what the page says of the click before it, and how to undo that."""
     done, what, once = asked.get("done", ""), asked.get("what", ""), asked.get("once", "")
-    undo = {"handover": handover_id, "once": once} if done == "kept" and once else None
+    undo = {"handover": handover_id, "once": once} if done in _UNDOABLE and once else None
     return {"done": t.get(done, "").format(t.get(what, "")), "undo": undo, "noted": done == "noted"}
 
 

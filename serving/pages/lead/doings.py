@@ -51,12 +51,20 @@ def doings(brain: Brain) -> Json:
     looked = (brain.ledger.record_of(row) for row in brain.ledger.select(_LOOKED, {"after": after}))
     return {
         "overrides": overrides([r for r in judged if r.kind == OVERRIDE]),
-        "corrections": Counter(str((r.body or {})["field"]) for r in judged if r.kind == CORRECTION).most_common(),
+        "corrections": _corrected(r.body or {} for r in judged if r.kind == CORRECTION),
         "looks": [_look(record) for record in looked if is_stated(record.body or {})],
         "annoys": annoyances(_records(brain, after, now - 2 * _WEEK_US, ("outcome", "consent")), now),
         "escalations": escalations(brain.ledger.select(_OPENED, {"since": now - DAY_US})),
         "whole": after == 0,
     }
+
+
+def _corrected(bodies: Iterable[Json]) -> list[tuple[str, int]]:
+    """Return how often each field of a message was corrected, without what was undone, the most frequent first."""
+    every = list(bodies)
+    undone = {body["undoes"] for body in every if "undoes" in body}
+    kept = (b for b in every if "undoes" not in b and b["correction_id"] not in undone)
+    return Counter(str(body["field"]) for body in kept).most_common()
 
 
 def _records(brain: Brain, after: int, since: int, kinds: Sequence[str]) -> list[Record]:

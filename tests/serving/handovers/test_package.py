@@ -1,7 +1,7 @@
 """The context package: all that the agent needs, nothing whose purpose is refused, and only for who helps."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,9 +9,17 @@ from hypothesis import strategies as st
 from pydantic_core import to_json
 
 from decisioning.errors import OutOfScope, RequestError
+from features.ledger import now_us
+from features.messages.hearing.corrections import CorrectedField, FieldValue, label_of
 from serving.access.callers import Caller
+from serving.access.looks import Doer
 from serving.brain.runtime import Brain
-from serving.people.package import check_reader, read
+from serving.events.corrected_messages import corrected_messages
+from serving.people.handovers import row_of
+from serving.people.helping import hearing
+from serving.people.helping.hearing import HeardWrong
+from serving.people.package import check_reader, read, signals_shown
+from tests.serving.test_overrides import EXAMPLES
 from tests.serving.workspaces import Client, Json, ask, consent, offers, signal, small_workspace, welcome
 
 MORE = """
@@ -28,6 +36,8 @@ signals:
       - {name: negative, dtype: float, min: 0, max: 1, tags: [emotion]}
       - {name: shouting, dtype: bool, tags: [emotion]}
       - {name: complaint, dtype: bool, tags: [request]}
+      - {name: wants_person, dtype: bool, tags: [request]}
+      - {name: intent, dtype: string, tags: [request]}
 features:
   - {name: hobby, dtype: int, purpose: insight,
      because: {use: said, text: {nl: "u {value} {hobby|hobby's} hebt", en: "you have {value} {hobby|hobbies}"}}}
@@ -38,13 +48,16 @@ package:
   - {id: bills, title: {nl: Rekeningen, en: Bills}, features: [{name: open_bill_eur, use: act_on}, monthly_fee_eur]}
   - {id: leisure, title: {nl: Vrije tijd, en: Leisure}, features: [hobby, games]}
 """
+INTENTS = f"""intents:
+  - {{id: move, title: {{nl: Verhuizing, en: Moving}}, issue: service, risk: status, examples: {EXAMPLES}}}
+"""
 CHAT = {"channel": "chat", "reason": "asks for a person", "language": "en"}
 FREE = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    brain = Brain(small_workspace(tmp_path_factory.mktemp("package") / "shop", MORE))
+    brain = Brain(small_workspace(tmp_path_factory.mktemp("package") / "shop", MORE + INTENTS))
     yield Client(brain)
     brain.close()
 
@@ -160,6 +173,55 @@ def test_nothing_is_made_of_what_is_known_of_restricted_people(client: Client) -
     assert client("PATCH", "/v1/customers/c-6", {"restricted": True})[0] == 200
     told = package(client, opened(client, "c-6"))
     assert (told["facts"], told["interactions"], told["suggestions"], told["words"]) == ([], [], [], [])
+
+
+@pytest.mark.promise("corrections.desk")
+def test_what_was_heard_wrong_is_shown_right_at_once_and_undone_before_anything_is_learned(client: Client) -> None:
+    brain, me = client.brain, Doer("person:1", "agent")
+    say(client, "c-9", "I AM FURIOUS and want to speak to a person, this is TERRIBLE")
+    handover = opened(client, "c-9")
+    before, (record,) = package(client, handover), signals_shown(brain, row_of(brain, handover))
+    assert (before["wants"]["asks"], before["wants"]["intent"]) == (["asks for a person"], None)
+
+    def correct(once: str, field: CorrectedField, is_: FieldValue, undoable_us: int = 10_000_000) -> bool:
+        return hearing.correct(brain, handover, HeardWrong(record.key, field, is_), once, me, undoable_us)
+
+    assert correct("o-1", "wish", False)
+    assert correct("o-1", "wish", False), "the same click"
+    assert not correct("o-2", "wish", False), "the same from another tab"
+    assert correct("o-3", "sentiment", "positive")
+    assert correct("o-4", "intent", "move", -1)
+    now = package(client, handover)
+    assert (now["wants"]["asks"], now["wants"]["title"], now["wants"]["confidence"]) == ([], "Moving", "high")
+    assert "negative words" in before["mood"]["cues"]
+    assert "negative words" not in now["mood"]["cues"]
+    exported = client("GET", "/v1/customers/c-9/export")[1]["records"]
+    kept = [one["body"] for one in exported if one["kind"] == "correction"]
+    assert [(one["field"], one["was"], one["is"], one["role"]) for one in kept] == [
+        ("wish", True, False, "agent"),
+        ("sentiment", "negative", "positive", "agent"),
+        ("intent", "unknown", "move", "agent"),
+    ]
+    assert not any("who" in one for one in kept)
+    learned = corrected_messages(brain.ledger, brain.snapshot.release, now_us(), label_of)
+    assert learned.only_counted == 1, "of what may still be undone nothing is learned"
+    assert [hearing.undo(brain, once, me) for once in ("o-1", "o-1", "o-3", "o-4", "o-5")] == [
+        *(True, True, True),
+        *(False, None),
+    ]
+    assert package(client, handover)["mood"] == before["mood"]
+    later = corrected_messages(brain.ledger, brain.snapshot.release, now_us() + 10**8, label_of)
+    assert later.only_counted == 1, "what was undone teaches nothing, ever"
+    consent_of_mood = consent("c-9", "emotion", "objected")
+    assert client("POST", "/v1/consents", consent_of_mood)[0] == 200
+    with pytest.raises(RequestError, match="may not be read"):
+        correct("o-6", "sentiment", "neutral")
+    for field, is_, key in (("danger", True, record.key), ("wish", "no", record.key), ("intent", "x", record.key)):
+        with pytest.raises(RequestError):
+            hearing.correct(brain, handover, HeardWrong(key, cast(CorrectedField, field), is_), "o-7", me, 0)
+    with pytest.raises(RequestError, match="not shown any more"):
+        hearing.correct(brain, handover, HeardWrong("k", "wish", True), "o-8", me, 0)
+    assert not list(brain.ledger.verify())
 
 
 def caller(kind: Any, id_: str, *scopes: str) -> Caller:
