@@ -69,7 +69,7 @@ def _unless_zeros(value: bytes | None) -> bytes | None:
 METADATA = MetaData()
 VERSION_TABLE = "ledger_schema"
 """The table in which Alembic keeps the schema version; not its default name, so that schemas can share a database."""
-NEWEST = "ledger_0021"
+NEWEST = "ledger_0022"
 """The newest migration; compared when a database is opened, so that only an old one pays for importing Alembic."""
 SEQ = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite numbers rows itself only if the type is exactly INTEGER."""
@@ -404,6 +404,15 @@ AGENTS = Table(
     Column("removed_us", BigInteger),
 )
 """People who help customers: `body` is what is stated of them, JSON; `heartbeat_us`: when they were last heard of."""
+QUEUE_STATES = Table(
+    "queue_states",
+    METADATA,
+    Column("skill", String(64), primary_key=True),
+    Column("channel", String(64), primary_key=True),
+    Column("at_us", BigInteger, nullable=False),
+    Column("body", Bytes(), nullable=False),
+)
+"""What a telephone system told last of each of its queues; `at_us`: of which time it is."""
 CONVERSATION_WORDS = Table(
     "ledger_conversation_words",
     METADATA,

@@ -1,22 +1,32 @@
-"""What a telephone system or a desk tells of agents: states, heartbeats and conversations, in any order."""
+"""What a telephone system or a desk tells of agents and its queues, in any order."""
 
 from typing import Any, Final
 
 from pydantic_core import to_json
 
 from decisioning.errors import Erased, RequestError
+from decisioning.routing.staffing import ANY
 from decisioning.routing.work import KEPT_US
 from decisioning.spec import Strict
 from decisioning.times import TOLERANCE_US, microseconds
 from features.handovers.agents import find_agent, note_heartbeats
 from features.handovers.calls import conversation_key
+from features.handovers.queues import QueueState, tell_queues
 from features.handovers.slots import agent_stream
 from features.ledger import Duplicate, Entry, now_us
 from serving.access.callers import Caller
 from serving.brain.runtime import Brain
 from serving.contract import parse
 from serving.people.agents import check_own
-from serving.people.forms import DATA, AgentEventIn, ConversationData, ConversationsData, StateData
+from serving.people.forms import (
+    DATA,
+    QUEUE,
+    AgentEventIn,
+    ConversationData,
+    ConversationsData,
+    QueueData,
+    StateData,
+)
 
 _OLDEST_US: Final = KEPT_US - TOLERANCE_US
 
@@ -24,12 +34,14 @@ _OLDEST_US: Final = KEPT_US - TOLERANCE_US
 def record(brain: Brain, event: AgentEventIn, caller: Caller | None) -> str:
     """Record an event and return what became of it: `recorded` or `repeated`.
 
-    :raises OutOfScope: an agent tells it of another one
+    :raises OutOfScope: an agent tells it of another one, or of the queue
     :raises RequestError: it is about no agent, too old to be put in order, or its data have another form
     """
-    check_own(event.agent_id, caller)
+    check_own("" if event.subject == QUEUE else event.agent_id, caller)
     data = _data(event)
     at_us, now = microseconds(event.time), now_us()
+    if isinstance(data, QueueData):
+        return _record_queues(brain, data, at_us, now)
     if find_agent(brain.ledger, event.agent_id) is None:
         raise RequestError("subject", "there is no such agent; state them with PUT /v1/agents/{agent_id}")
     if at_us > now + TOLERANCE_US:
@@ -48,6 +60,17 @@ def record(brain: Brain, event: AgentEventIn, caller: Caller | None) -> str:
     except Erased:
         raise RequestError("subject", "this agent was erased") from None
     brain.routed.ring()
+    return "recorded"
+
+
+def _record_queues(brain: Brain, data: QueueData, at_us: int, now: int) -> str:
+    if at_us > now + TOLERANCE_US:
+        raise RequestError("time", "it lies ahead")
+    at_us = min(at_us, now)
+    states = [
+        QueueState(q.skill or ANY, q.channel or ANY, at_us, q.waiting, q.wait_s, q.free_agents) for q in data.queues
+    ]
+    tell_queues(brain.ledger, states)
     return "recorded"
 
 

@@ -1,6 +1,6 @@
 """The forms of requests about agents and about routing."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
@@ -13,8 +13,11 @@ _Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 _Many = Annotated[int, Field(ge=0, le=100)]
 Handover = Annotated[str, Field(pattern=r"^h-[0-9a-f]{32}$")]
+QUEUE: Final = "queue"
+"""The subject of events about the caller's own queue."""
+QUEUE_STATE: Final = "queue.state"
 EventType = Literal[
-    "agent.state", "agent.heartbeat", "agent.conversations", "conversation.started", "conversation.ended"
+    "agent.state", "agent.heartbeat", "agent.conversations", "conversation.started", "conversation.ended", "queue.state"
 ]
 
 
@@ -67,26 +70,62 @@ class NoData(Strict):
     """Nothing."""
 
 
+class QueueIn(Strict):
+    """One of the caller's queues: of a skill or of all, of a channel or of all.
+
+    `waiting`: how many wait. `wait_s`: for how long the one has waited who waits longest. `free_agents`: how many have
+    room for one more. What is not stated is unknown.
+    """
+
+    skill: Name | None = None
+    channel: Name | None = None
+    waiting: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    wait_s: Annotated[float, Field(ge=0, le=10**7, allow_inf_nan=False)] | None = None
+    free_agents: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+
+
+class QueueData(Strict):
+    """The state of the caller's queues at the time of the event. A queue that is not named stays as it was told."""
+
+    queues: Annotated[tuple[QueueIn, ...], Field(min_length=1, max_length=500)]
+
+    @model_validator(mode="after")
+    def _names_each_once(self) -> Self:
+        if len({(one.skill, one.channel) for one in self.queues}) < len(self.queues):
+            raise ValueError("queues: name each skill and channel once")
+        return self
+
+
 DATA: dict[str, type[Strict]] = {
     "agent.state": StateData,
     "agent.heartbeat": NoData,
     "agent.conversations": ConversationsData,
     "conversation.started": ConversationData,
     "conversation.ended": ConversationData,
+    QUEUE_STATE: QueueData,
 }
 
 
 class AgentEventIn(Strict):
-    """A CloudEvent (1.0) about an agent: `subject` is `agent:` and their id. An id of a source means one event."""
+    """A CloudEvent (1.0) about an agent: `subject` is `agent:` and their id. An id of a source means one event.
+
+    The subject of `queue.state` is `queue`. Of one queue the state of the latest time counts.
+    """
 
     specversion: Literal["1.0"]
     id: SubjectId
     source: Annotated[str, Field(min_length=1, max_length=200)]
     type: EventType
-    subject: Annotated[str, Field(pattern=r"^agent:[!-~ ]{1,128}$")]
+    subject: Annotated[str, Field(pattern=r"^(agent:[!-~ ]{1,128}|queue)$")]
     time: AwareDatetime
     datacontenttype: Literal["application/json"] = "application/json"
     data: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _is_about_its_subject(self) -> Self:
+        if (self.subject == QUEUE) != (self.type == QUEUE_STATE):
+            raise ValueError(f"subject: `{QUEUE}` for {QUEUE_STATE}, and `agent:ID` for all else")
+        return self
 
     @property
     def agent_id(self) -> str:

@@ -10,7 +10,9 @@ from decisioning.facts.handovers import WAITS
 from decisioning.facts.schema import Feature, RoutingMeasure, Value
 from decisioning.routing.ranking import Staff
 from decisioning.routing.staffing import ANY
+from decisioning.times import DAY_US
 from features.handovers.measured import Measured
+from features.handovers.queues import QueueState, told_queues
 from features.ledger.tables import HANDOVERS
 from serving.brain.runtime import Brain
 from serving.people.handovers import about_now
@@ -19,6 +21,8 @@ from serving.people.routing import staff_of
 POLL_S: Final = 3.0
 """How often a replica measures, if its release declares features of source `routing`."""
 _MOST: Final = 10_000
+_OLDEST_US: Final = DAY_US
+"""What was told of a queue of an earlier time is not read."""
 _WAITING: Final = select(HANDOVERS).where(HANDOVERS.c.state.in_(sorted(WAITS))).limit(_MOST)
 
 
@@ -32,16 +36,20 @@ class _Queued:
 def measure(brain: Brain) -> None:
     """Measure what the release's features of source `routing` ask for.
 
-    With `mode: advise` the queue is another system's, so how many wait and for how long is unknown. Which agents are
-    free follows from what that system tells of them.
+    With `mode: advise` the queue is another system's: how many wait and for how long is what that system told of it
+    (`queue.state`), else unknown. Which agents are free is what it told, else it follows from what it tells of them.
     """
     release = brain.snapshot.release
     if not (features := release.schema.of_routing):
         return
     now, own = brain.ledger.clock(), release.catalogue.routing.mode == "own"
-    queue = [_queued(brain, row) for row in brain.ledger.select(_WAITING)] if own else []
-    known = features if own else [f for f in features if f.routing and f.routing.measure == "free_agents"]
-    brain.measured = measured(known, queue, staff_of(brain, now, own=own))
+    if own:
+        queue = [_queued(brain, row) for row in brain.ledger.select(_WAITING)]
+        brain.measured = measured(features, queue, staff_of(brain, now, own=True))
+        return
+    free = [f for f in features if f.routing and f.routing.measure == "free_agents"]
+    counted = measured(free, [], staff_of(brain, now)) if free else Measured({}, now)
+    brain.measured = with_told(counted, features, told_queues(brain.ledger, now - _OLDEST_US))
 
 
 def _queued(brain: Brain, row: Any) -> _Queued:
@@ -57,6 +65,39 @@ def measured(features: Sequence[Feature], queue: Sequence[_Queued], staff: Staff
         if value is not None:
             values[feature.name] = float(value) if feature.dtype == "float" else int(value)
     return Measured(values, staff.now_us)
+
+
+def with_told(counted: Measured, features: Sequence[Feature], queues: Sequence[QueueState]) -> Measured:
+    """Return what was measured, and in place of it what another system told of its queues no longer ago than stated."""
+    values, told_us = dict(counted.values), dict[str, int]()
+    for feature in features:
+        reported = None if feature.routing is None else _reported(feature.routing, queues)
+        oldest_us = counted.at_us - (feature.max_age_s or 0) * 1_000_000
+        if reported is not None and reported[1] >= oldest_us:
+            values[feature.name] = float(reported[0]) if feature.dtype == "float" else int(reported[0])
+            told_us[feature.name] = reported[1]
+    return Measured(values, counted.at_us, told_us)
+
+
+def _reported(asked: RoutingMeasure, queues: Sequence[QueueState]) -> tuple[float, int] | None:
+    """Return what was told of a queue and of which time; None if it was not.
+
+    A queue of all skills or channels that was not told as such is added up of those that were: who waits is their sum,
+    how long the longest, and how many are free at least the most of one of them, as an agent may serve several.
+    """
+    skill, channel = asked.skill or ANY, asked.channel or ANY
+    parts = [one for one in queues if (one.skill, one.channel) == (skill, channel)] or [
+        one for one in queues if _is_part(one.skill, asked.skill) and _is_part(one.channel, asked.channel)
+    ]
+    values = [value for one in parts if (value := getattr(one, asked.measure)) is not None]
+    if not values or len(values) < len(parts):
+        return None
+    whole = sum(values) if asked.measure == "waiting" else max(values)
+    return whole, min(one.at_us for one in parts)
+
+
+def _is_part(name: str, asked: str | None) -> bool:
+    return name != ANY if asked is None else name == asked
 
 
 def _value(asked: RoutingMeasure, queue: Sequence[_Queued], staff: Staff) -> float | None:

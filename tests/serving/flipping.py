@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
+from decisioning.times import iso
 from features.access_keys import SecurityEvent, add_events, add_rotation
 from features.ledger import now_us
 from features.ledger.tables import METADATA, VERSION_TABLE
@@ -71,6 +72,9 @@ def _hand_over(client: Client) -> None:
     assert client("PUT", "/v1/agents/a-1", {"languages": ["nl"], "capacity": {"chat": 2}})[0] == 200
     accepted = {"state": "accepted", "agent_id": "a-1"}
     assert client("POST", f"/v1/handovers/{handover}/steps", accepted)[0] == 200
+    about = {"specversion": "1.0", "id": "q-1", "source": "/telephony", "type": "queue.state", "subject": "queue"}
+    queues = {"time": iso(now_us()), "data": {"queues": [{"channel": "chat", "waiting": 4}]}}
+    assert client("POST", "/v1/agent-events", {**about, **queues})[0] == 200
     said = signal("message", "customer:c-2", text="When will it work again?", conversation_id="chat-c-2")
     assert client("POST", "/v1/signals", said)[0] == 200
 

@@ -185,9 +185,9 @@ def test_answers_have_the_forms_of_the_document(client: Client) -> None:
     check("GET", "/v1/call-backs/without-agent")
     agent = {"agent_id": "agent-7"}
     (stated,) = OPERATIONS["PUT /v1/agents/{agent_id}"].examples.values()
-    (event,) = OPERATIONS["POST /v1/agent-events"].examples.values()
+    events = OPERATIONS["POST /v1/agent-events"].examples.values()
     check("PUT", "/v1/agents/{agent_id}", stated, **agent)
-    check("POST", "/v1/agent-events", [event, {}])
+    check("POST", "/v1/agent-events", [*events, {}])
     check("GET", "/v1/agents")
     check("GET", "/v1/agents/{agent_id}", **agent)
     check("GET", "/v1/agents/{agent_id}/export", **agent)

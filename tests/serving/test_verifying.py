@@ -21,6 +21,7 @@ from features.ledger.tables import (
     CUSTOMER_SESSIONS,
     EMPTIED,
     PEOPLE,
+    QUEUE_STATES,
     SECRET_ROTATIONS,
     SECURITY_EVENTS,
     SESSIONS,
@@ -37,6 +38,7 @@ UNCOVERED: Mapping[str, set[str]] = {
     "secret_rotations": set(SECRET_ROTATIONS.c.keys()),  # no secret is in it: rotate it once more
     **{table.name: set(table.c.keys()) for table in (PEOPLE, SESSIONS, SIGN_INS, WRONG_PASSWORDS)},  # as keys
     **{table.name: set(table.c.keys()) for table in (CUSTOMER_CODES, CUSTOMER_SESSIONS)},  # as keys
+    "queue_states": set(QUEUE_STATES.c.keys()),  # what a telephone system tells: it tells it again
     "agents": set(AGENTS.c.keys()),  # what a company states of its people: it states it once more
     "ledger_conversation_words": set(CONVERSATION_WORDS.c.keys()),  # overwritten hours after their conversation
     "ledger_handovers": {"opened_us", "waits_us", "body"},  # copies of what the records say, for the queue alone

@@ -98,6 +98,13 @@ _AGENT_EVENT = {
     "time": "2026-01-05T10:00:00+01:00",
     "data": {"state": "break"},
 }
+_QUEUE_EVENT = {
+    **_AGENT_EVENT,
+    "id": "q-1",
+    "type": "queue.state",
+    "subject": "queue",
+    "data": {"queues": [{"skill": "billing", "channel": "phone", "waiting": 4, "wait_s": 95, "free_agents": 0}]},
+}
 _LINK = {
     "customer_id": CUSTOMER,
     "identifier": {"kind": "cookie", "value": "7f3a"},
@@ -332,11 +339,11 @@ OPERATIONS: Final = {
     "POST /v1/agent-events": Operation(
         "Agents",
         "record_agent_events",
-        "Tell what agents do now",
+        "Tell what agents do now, and how long queues are",
         held.Recorded,
         AgentEventIn,
         many="AgentEvents",
-        examples={"an agent takes a break": _AGENT_EVENT},
+        examples={"an agent takes a break": _AGENT_EVENT, "how long the queue is": _QUEUE_EVENT},
     ),
     "POST /v1/routing": Operation(
         "Agents",

@@ -62,7 +62,7 @@ def agent_routes(app: FastAPI, brain: Brain) -> None:
 def _told_routes(app: FastAPI, brain: Brain) -> None:
     @app.post("/v1/agent-events", responses=problems(409, 413, 422, 503))
     async def told(request: Request) -> Response:
-        """Tell what agents do: one CloudEvent (1.0) or an array. Repeated and late events are safe."""
+        """Tell what agents do and how long queues are: one CloudEvent (1.0) or an array, each late or repeated."""
         body, caller = await read_body(request), caller_of(request.scope)
 
         async def record(event: AgentEventIn) -> ItemResult:

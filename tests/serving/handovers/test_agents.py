@@ -99,7 +99,7 @@ def gone(client: Client, *agents: str) -> None:
 
 def test_an_agent_is_stated_seen_and_told_of_in_any_order(client: Client) -> None:
     assert add(client, "order")["state"] == "available"
-    (example,) = OPERATIONS["POST /v1/agent-events"].examples.values()
+    example, _ = OPERATIONS["POST /v1/agent-events"].examples.values()
     assert client("POST", "/v1/agent-events", {**example, "subject": "agent:order"})[1]["recorded"] == 1
     assert tell(client, "nobody", "agent.heartbeat")["field"] == "0.subject"
     assert client("PUT", "/v1/agents/order", {**STATED, "proficiency": {"bil": 1.0}})[1]["field"] == "proficiency"

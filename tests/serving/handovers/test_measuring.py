@@ -1,14 +1,24 @@
 """Waiting and free agents as facts: a channel that nobody can serve in time is not offered."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from decisioning.errors import OutOfScope
+from decisioning.facts.schema import RoutingMeasure
+from decisioning.routing.staffing import ANY
+from decisioning.times import iso
+from features.handovers.queues import QueueState
+from features.ledger import now_us
+from serving.access.callers import Caller
 from serving.brain.runtime import Brain
 from serving.events.moments import Watcher
-from serving.people.measuring import measure
+from serving.people.agent_events import record
+from serving.people.forms import AgentEventIn
+from serving.people.measuring import _reported, measure
 from tests.serving.handovers.test_agents import add, opened, state
-from tests.serving.workspaces import Client, ask, decide_and_send, offers, signal, small_workspace, welcome
+from tests.serving.workspaces import Client, Json, ask, decide_and_send, offers, signal, small_workspace, welcome
 
 CHAT = """
 routing:
@@ -127,3 +137,89 @@ def test_a_proactive_chat_is_opened_by_browsing_while_an_agent_is_free_and_withi
     measure(client.brain)
     assert len(invited(client, "c-8")) == 1
     assert len(invited(client, "c-8")) == 1, "one invitation a week"
+
+
+@pytest.fixture(scope="module")
+def advised(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    more = CHAT.replace("mode: own", "mode: advise")
+    brain = Brain(small_workspace(tmp_path_factory.mktemp("advised") / "shop", more))
+    yield Client(brain)
+    brain.close()
+
+
+def queue_event(at_us: int, *queues: Json) -> Json:
+    about = {"specversion": "1.0", "id": f"q-{at_us}", "source": "/telephony", "type": "queue.state"}
+    return {**about, "subject": "queue", "time": iso(at_us), "data": {"queues": [*queues]}}
+
+
+def tell_queue(client: Client, age_s: float = 0.0, **told: Any) -> None:
+    event = queue_event(
+        now_us() - round(age_s * 1e6), {"channel": "chat", **told}, {"skill": "bill", **told, "channel": "chat"}
+    )
+    assert client("POST", "/v1/agent-events", event)[1] == {"recorded": 1, "repeated": 0}
+    measure(client.brain)
+
+
+@pytest.mark.promise("routing.queue-state")
+def test_a_telephone_system_tells_its_queue_and_what_it_told_is_decided_with_and_recorded(advised: Client) -> None:
+    welcome(advised, "c-1")
+    measure(advised.brain)
+    assert not is_offered(advised, "q-untold"), "the wait is unknown"
+    tell_queue(advised, waiting=3, wait_s=40, free_agents=2)
+    assert is_offered(advised, "q-free")
+    decision = advised("POST", "/v1/decisions", ask("q-live", **HERO))[1]
+    facts = advised("GET", f"/v1/decisions/{decision['decision_id']}")[1]["facts"]
+    assert [facts[name] for name in ("chat_agents", "chat_wait_s", "chats_waiting")] == [2, 40.0, 3]
+    tell_queue(advised, waiting=30, wait_s=400, free_agents=2)
+    assert not is_offered(advised, "q-long"), "nobody can serve it in time"
+    tell_queue(advised, age_s=30, waiting=0, wait_s=0, free_agents=9)
+    assert not is_offered(advised, "q-late"), "what is told late changes nothing"
+    tell_queue(advised, waiting=0, wait_s=0, free_agents=1)
+    assert is_offered(advised, "q-again")
+
+
+def test_what_was_told_is_unknown_once_it_is_older_than_the_feature_states(advised: Client) -> None:
+    welcome(advised, "c-1")
+    advised.brain.ledger.transact(
+        lambda connection: connection.exec_driver_sql("DELETE FROM queue_states") and None
+    ).result()
+    tell_queue(advised, age_s=59, waiting=0, wait_s=0, free_agents=1)
+    told = advised.brain.measured
+    features = advised.brain.snapshot.release.schema.of_routing
+    assert told.facts(features, now_us())["chat_wait_s"] == 0.0
+    assert "chat_wait_s" not in told.facts(features, now_us() + 1_500_000)
+    measure(advised.brain)
+    assert is_offered(advised, "q-young")
+    advised.brain.measured = type(told)(
+        told.values, told.at_us, {name: at - 2_000_000 for name, at in told.told_us.items()}
+    )
+    assert not is_offered(advised, "q-old")
+
+
+def test_a_queue_of_all_is_added_up_of_its_parts_and_of_others_nothing_is_guessed() -> None:
+    parts = [QueueState("bill", "chat", 5, 2, 30.0, 1), QueueState("bill", "phone", 3, 4, 10.0, 2)]
+    of = lambda measure, **about: _reported(RoutingMeasure(measure=measure, **about), parts)  # noqa: E731
+    assert of("waiting", skill="bill", channel="chat") == (2, 5)
+    assert (of("waiting"), of("wait_s", skill="bill"), of("free_agents")) == ((6, 3), (30.0, 3), (2, 3))
+    assert of("waiting", skill="moving") is None
+    assert of("waiting", channel="video") is None
+    parts.append(QueueState("moving", "chat", 9, None, 5.0, 1))
+    assert of("waiting") is None, "one part is unknown"
+    parts.append(QueueState(ANY, ANY, 9, 50, None, None))
+    assert (of("waiting"), of("wait_s")) == ((50, 9), None)
+
+
+def test_a_queue_event_is_of_its_form_and_no_agent_tells_it(advised: Client) -> None:
+    event = queue_event(now_us(), {"channel": "chat", "waiting": 1})
+    for wrong, field in (
+        ({"subject": "agent:a-1"}, "subject"),
+        ({"type": "agent.heartbeat"}, "subject"),
+        ({"data": {"queues": []}}, "data.queues"),
+        ({"data": {"queues": [{"waiting": -1}]}}, "data.queues.0.waiting"),
+        ({"data": {"queues": [{}, {}]}}, "data.queues"),
+        ({"time": iso(now_us() + 60_000_000)}, "time"),
+    ):
+        assert advised("POST", "/v1/agent-events", {**event, **wrong})[1]["field"] == field, wrong
+    agent = Caller("person", "p-1", "Ann", "north", frozenset(("agent",)), "agent")
+    with pytest.raises(OutOfScope):
+        record(advised.brain, AgentEventIn.model_validate_json(str(event).replace("'", '"')), agent)
