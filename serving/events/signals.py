@@ -139,7 +139,8 @@ def _valid(brain: Brain, snapshot: Snapshot, index: int, raw: Any, at_us: int) -
             scored = {**raw, "data": _declared(declared, fields)}
             event = snapshot.intake.event(scored, at_us)._replace(content=_content(brain, raw.get("data")))
             subject = snapshot.intake.subject(raw.get("subject"))
-            said = words.held(brain.ledger, event, raw["data"], consents)
+            before_h = snapshot.release.catalogue.settings.handover.text_before_h
+            said = words.held(brain.ledger, event, raw["data"], consents, before_h)
             return ValidSignal(index, event, subject, _objection(fields), str(raw.get("id")), said)
     event = snapshot.intake.event(raw, at_us)
     return ValidSignal(index, event, snapshot.intake.subject(raw.get("subject")))

@@ -15,6 +15,8 @@ _Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 
 class HandoverSettings(Strict):
     """Conversations with people. `text_hours`: how long the words of one are held after its handover ended.
+    `text_before_h`: how long words are held that were said while no handover was open, so that whoever takes over reads
+    them; 0: they are not.
 
     Of handovers that no agent takes in time, `promise_s`: within which time a person is promised where the skill states
     none. `owner`: who gets the tickets of those that nobody took. `ticket_h`: within how many hours a ticket is
@@ -25,6 +27,7 @@ class HandoverSettings(Strict):
     """
 
     text_hours: float = Field(default=24.0, gt=0, le=720)
+    text_before_h: float = Field(default=0.0, ge=0, le=24)
     promise_s: Annotated[float, Field(ge=30, le=86_400)] = 900.0
     owner: Id = "lead"
     ticket_h: Annotated[float, Field(gt=0, le=24 * 28)] = 24.0

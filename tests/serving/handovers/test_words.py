@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
+from decisioning.times import iso
 from features.conversations.words import overdue, said_in, tend
 from features.ledger import now_us
 from features.ledger.tables import CONVERSATION_WORDS
@@ -169,3 +170,60 @@ def test_verify_tells_words_that_are_held_too_long_and_repair_deletes_them(tmp_p
     flaws.clear()
     add_ledger_flaws(workspace, flaws)
     assert (flaws, files_with(workspace.root, "qqzzx-forgotten")) == ([], [])
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    more = CALLS + "settings: {handover: {text_before_h: 2}}\n"
+    brain = Brain(small_workspace(tmp_path_factory.mktemp("before") / "shop", more))
+    yield Client(brain)
+    brain.close()
+
+
+@pytest.mark.promise("handovers.words-before")
+def test_words_said_before_a_handover_are_in_its_package_and_gone_with_the_others(
+    before: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, ledger, root = before, before.brain.ledger, before.brain.workspace.root
+    assert client("POST", "/v1/consents", consent("c-4", "service", "refused"))[0] == 200
+    for customer in ("c-1", "c-2", "c-3", "c-4"):
+        say(client, f"customer:{customer}", "w-1", f"qzwx-{customer} my invoice is wrong")
+        say(client, f"customer:{customer}", "w-1", "which invoice?", "bot")
+    assert words(client, "c-4", "w-1") == [], "service was refused"
+    handover = opened(client, "c-1", "w-1")
+    elsewhere = {"request_id": "r-3", "customer_id": "c-3", "words_url": "https://chat.example/w-1", **CHAT}
+    assert client("POST", "/v1/handovers", {**elsewhere, "conversation_id": "w-1"})[0] == 200
+    say(client, "customer:c-1", "w-1", "a person, please")
+    package = client("GET", f"/v1/handovers/{handover}/package")[1]
+    assert [(one["speaker"], one["text"]) for one in package["words"]] == [
+        ("customer", "qzwx-c-1 my invoice is wrong"),
+        ("bot", "which invoice?"),
+        ("customer", "a person, please"),
+    ]
+    assert "qzwx-c-2" in str(export_customer(client.brain.workspace, "c-2")["words"])
+    real = ledger.clock
+    monkeypatch.setattr(ledger, "clock", lambda: real() + 3 * HOUR_US)
+    assert overdue(ledger, 24), "of those in whose conversation nobody was called"
+    tend(ledger, 24)
+    assert (words(client, "c-2", "w-1"), words(client, "c-3", "w-1")) == ([], [])
+    assert len(words(client, "c-1", "w-1")) == 3
+    assert [name for n in (2, 3) for name in files_with(root, f"qzwx-c-{n}")] == []
+    assert not overdue(ledger, 24)
+    resolve(client, handover)
+    monkeypatch.setattr(ledger, "clock", lambda: real() + 23 * HOUR_US)
+    assert tend(ledger, 24) == 0
+    monkeypatch.setattr(ledger, "clock", lambda: real() + 25 * HOUR_US)
+    assert tend(ledger, 24) == 3
+    assert files_with(root, "qzwx-c-1") == []
+
+
+def test_words_that_come_late_are_not_held_and_an_erasure_takes_those_before_a_handover(before: Client) -> None:
+    client, brain = before, before.brain
+    late = {"time": iso(now_us() - 3 * HOUR_US)}
+    told = signal("call", "customer:c-5", text="said long ago", conversation_id="w-1")
+    assert client("POST", "/v1/signals", {**told, **late})[0] == 200
+    assert words(client, "c-5", "w-1") == []
+    say(client, "customer:c-5", "w-1", "vvkkq-erased")
+    assert client("DELETE", "/v1/customers/c-5")[0] == 200
+    clean(brain)
+    assert files_with(brain.workspace.root, "vvkkq-erased") == []
