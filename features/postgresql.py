@@ -15,7 +15,7 @@ CONNECT_S: Final = 2
 """How long connecting may take; the driver takes no less."""
 ARGUMENTS: Final = {
     "connect_timeout": CONNECT_S,
-    "options": "-c lock_timeout=2000 -c statement_timeout=60000",
+    "options": "-c lock_timeout=2000 -c statement_timeout=60000 -c idle_in_transaction_session_timeout=60000",
     "keepalives_idle": 10,  # so that a connection through a network that forgot it is noticed while nobody uses it
     "keepalives_interval": 3,
     "keepalives_count": 3,

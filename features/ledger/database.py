@@ -17,7 +17,6 @@ from sqlalchemy import (
     Connection,
     Row,
     Table,
-    func,
     insert,
     inspect,
     select,
@@ -35,6 +34,7 @@ from features.deadlines import Silence, answering_within
 from features.files import OpenedFile
 from features.ledger import driver
 from features.ledger.engines import create_private, database_url, engine_for, is_silence
+from features.ledger.reading.settled import SettledNumbers
 from features.ledger.tables import (
     AGENTS,
     CLAIMS,
@@ -77,7 +77,6 @@ _ERASED_FROM: Final = ", ".join(
         *(HANDOVERS, CONVERSATION_WORDS, AGENTS),
     )
 )
-_HIGHEST: Final = select(func.max(RECORDS.c.seq).label("seq"))
 _NAME: Final = "the ledger's database"
 
 
@@ -230,17 +229,19 @@ class Database:
     def settled_seq(self) -> int:
         """Return the highest `seq` so far; records that are committed later have higher ones.
 
-        SQLite numbers and commits under one lock. PostgreSQL numbers rows before it commits, so there this waits until
-        no transaction with a number is open.
+        On PostgreSQL this waits until those have ended who write now.
+
+        :raises Unavailable: the database cannot be reached, or somebody writes for longer than `PATIENCE_S`
         """
-        if self.sqlite:
-            return int(self.fetch(_HIGHEST)[0].seq or 0)
+        numbers = self.numbers_of(RECORDS)
+        highest, settled = numbers.highest(), numbers.upto(PATIENCE_S)
+        if settled < highest:
+            raise Unavailable(f"{_NAME} cannot be read now (a transaction is open for long)")
+        return settled
 
-        def highest(connection: Connection) -> int:
-            connection.execute(text(f"LOCK TABLE {RECORDS.name} IN SHARE MODE"))
-            return int(connection.execute(_HIGHEST).scalar() or 0)
-
-        return self.transact(highest)
+    def numbers_of(self, table: Table) -> SettledNumbers:
+        """Return what tells up to which `seq` all rows of a table can be read."""
+        return SettledNumbers(self.fetch, table, sqlite=self.sqlite)
 
     def truncate_log(self) -> bool:
         """Empty SQLite's write-ahead log, which holds what was deleted; return False if it was busy just now.

@@ -9,7 +9,7 @@ from itertools import chain, islice, starmap
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
-from sqlalchemy import Connection, Row, bindparam, insert, select
+from sqlalchemy import Connection, Row, Table, bindparam, insert, select
 from sqlalchemy.sql import Executable
 
 from decisioning.errors import NotFound, Refused, Unavailable, Unconfirmed
@@ -28,6 +28,7 @@ from features.ledger.past.rules_book import RulesBook
 from features.ledger.reading.in_time import StandingsInTime
 from features.ledger.reading.looks import looks_query
 from features.ledger.reading.now import FOREVER_US, StandingReader
+from features.ledger.reading.settled import SettledNumbers
 from features.ledger.records import Bodies, Entry, Names, PreparedEntry, Record, prepare, record_of
 from features.ledger.standing import Fold
 from features.ledger.tables import (
@@ -146,6 +147,10 @@ class Ledger:
     def select(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
         """Return all rows of one reading statement, for modules that have tables in the ledger's database."""
         return self._database.fetch(statement, parameters)
+
+    def numbers_of(self, table: Table) -> SettledNumbers:
+        """Return what tells up to which `seq` all rows of a table of this database can be read."""
+        return self._database.numbers_of(table)
 
     def select_hot(self, sql: str, parameters: Sequence[Any]) -> Sequence[tuple[Any, ...]]:
         """Return all rows of one reading statement for `features.ledger.driver`, which costs a fraction of `select`."""

@@ -1,7 +1,8 @@
 """What is new for people: read once per replica, and handed in memory to every open stream that wants it.
 
-A source numbers what it tells, and its numbers only grow: nothing is committed after a higher number could be read. So
-a stream that names the highest numbers that it was told is told the rest, once and in order, by any replica.
+A source numbers what it tells, and its numbers only grow: it tells nothing while something with a lower number may
+still be committed. So a stream that names the highest numbers that it was told is told the rest, once and in order, by
+any replica.
 """
 
 import asyncio
@@ -80,17 +81,19 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class NewsSource:
-    """Where news come from. All three functions ask the database, and are called in a pool.
+    """Where news come from. All functions ask the database, and are called in a pool.
 
-    `newest`: the highest number ever given, from which a new stream goes on. `page`: (after, topics, limit) -> news
-    with the next numbers above `after`, in order, about one of these topics; None: about anything. `body`: what leaves
-    of news for a viewer at this moment, as JSON, or None if nothing does.
+    `newest`: the highest number up to which everything can be read, from which a new stream goes on. `page`: (after,
+    topics, limit) -> news with the next numbers above `after`, in order, about one of these topics; None: about
+    anything. `body`: what leaves of news for a viewer at this moment, as JSON, or None if nothing does. `highest`: the
+    highest number that can be read, beyond which no replica told anything; None: `newest`.
     """
 
     name: str
     newest: Callable[[], int]
     page: Callable[[int, frozenset[str] | None, int], Sequence[News]]
     body: Callable[[News, Viewer], bytes | None]
+    highest: Callable[[], int] | None = None
 
 
 class Subscription:
@@ -221,7 +224,7 @@ class NewsFeed:
     async def _begin(self, after: Position) -> dict[str, int]:
         """Return the numbers after which a stream begins; start the reader if it does not run.
 
-        Another replica may be ahead of this reader, so a higher number than its own is compared with the newest.
+        Another replica may be ahead of this reader, so a higher number than its own is compared with the highest.
         """
         async with self._starting:
             if self._reader is None or self._reader.done():
@@ -230,8 +233,11 @@ class NewsFeed:
                 self._waking = asyncio.get_running_loop(), bell
                 self._reader = watched_task("news", partial(self._keep_reading, bell))
         is_ahead = any(number > self._position.get(name, 0) for name, number in after.items())
-        newest = await self._read(self.newest) if is_ahead else self._position
-        return {name: min(after.get(name, now), newest[name]) for name, now in self._position.items()}
+        highest = await self._read(self._highest) if is_ahead else self._position
+        return {name: min(after.get(name, now), highest[name]) for name, now in self._position.items()}
+
+    def _highest(self) -> dict[str, int]:
+        return {name: (source.highest or source.newest)() for name, source in self._sources.items()}
 
     @contextmanager
     def _handed_out_to(self, subscription: Subscription) -> Iterator[None]:

@@ -106,7 +106,7 @@ _DECISIONS = {
 
 def build_app(brain: Brain) -> FastAPI:
     """Return the ASGI application of one replica; raises Refused if a route has no line in the table of scopes."""
-    watcher = Watcher(brain, people_sources(brain), partial(sent_packages.body, brain))
+    watcher = Watcher(brain, people_sources(brain.ledger), partial(sent_packages.body, brain))
     http = brain.workspace.settings.http
     access = Access(brain.ledger) if http.keys == "on" else None
     events = SecurityEvents(brain.ledger)

@@ -217,7 +217,7 @@ def test_who_waits_is_offered_and_an_unanswered_offer_goes_on(client: Client, mo
     assert step(client, handover, "opened", reason="my screen is broken")[0] == 200
     assert step(client, handover, "accepted", agent_id="first")[0] == 200
     assert shown(client, "first")["state"] == "busy", "who accepts responds again"
-    (source, _) = people_sources(client.brain)
+    (source, _) = people_sources(client.brain.ledger)
     news = [one.content for one in source.page(0, frozenset(["agent:first"]), 1000) if one.kind == "presence"]
     assert news == [{"agent_id": "first", "state": "not_responding"}]
     ended(client, handover)

@@ -17,7 +17,7 @@ LIMIT = 10
 def test_a_page_is_whole_however_much_came_about_others(tmp_path: Path) -> None:
     brain = Brain(small_workspace(tmp_path / "shop"))
     client = Client(brain)
-    handovers, signals = people_sources(brain)
+    handovers, signals = people_sources(brain.ledger)
     others = [signal("page-view", f"customer:o-{n}", page="home") for n in range(3 * LIMIT)]
     assert client("POST", "/v1/signals", others)[1]["accepted"] == 3 * LIMIT
     own = [signal("page-view", "customer:c-1", page="home") for _ in range(LIMIT + 2)]
