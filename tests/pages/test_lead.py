@@ -86,6 +86,11 @@ def test_a_lead_offers_a_conversation_takes_one_over_answers_a_request_and_pause
         page.get_by_role("button", name="Take it over").click()
         expect(page.get_by_role("heading", level=1)).to_contain_text("c-held")
         assert site.shown(held)["agent_id"] == told_who(site)
+        page.goto(f"{site.address}/lead")
+        row = page.locator(".desk-list li", has_text="c-held")
+        expect(row).to_contain_text("with jo")
+        assert "person:" not in page.locator("main").inner_text()
+    assert f"with {told_who(site)}" in site.read("/lead/now"), "a key sees no names"
 
 
 def named(verb: str, whom: str) -> re.Pattern[str]:

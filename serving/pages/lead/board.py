@@ -37,7 +37,7 @@ def board(brain: Brain) -> Json:
         "more": max(0, len(needs) - MOST),
         "queue": list(_by_skill(brain, rows, now)),
         "held": [_shown(row, now) for row in rows if row.state in WITH_AGENT and row.id not in urgent],
-        "agents": _by_state(agents.listed(brain, "")["agents"]),
+        "agents": _by_state(_every_agent(brain)),
     }
 
 
@@ -97,6 +97,14 @@ def _by_skill(brain: Brain, rows: Iterable[Any], now: int) -> Iterator[Json]:
         promise, waits = promise_s(brain, skill or None), of[skill]
         late = sum(one > promise for one in waits)
         yield {"skill": skill, "n": len(waits), "longest_s": max(waits), "promise_s": int(promise), "late": late}
+
+
+def _every_agent(brain: Brain) -> Iterator[Json]:
+    after: str | None = ""
+    while after is not None:
+        page = agents.listed(brain, after)
+        yield from page["agents"]
+        after = page["next"]
 
 
 def _by_state(listed: Iterable[Json]) -> Json:

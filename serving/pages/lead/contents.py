@@ -1,6 +1,6 @@
 """What the lead's view shows, in words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -35,8 +35,8 @@ def words(language: Language) -> dict[str, str]:
 class LeadWords:
     """Puts into words what a lead sees, in their language."""
 
-    def __init__(self, release: Release, lang: Language) -> None:
-        self._lang, self._t = lang, words(lang)
+    def __init__(self, release: Release, lang: Language, names: Mapping[str, str]) -> None:
+        self._lang, self._t, self._names = lang, words(lang), names
         self._zone = ZoneInfo(release.catalogue.settings.time_zone or "UTC")
 
     def page(self, shown: Json) -> Json:
@@ -47,7 +47,7 @@ class LeadWords:
             "needs": [self._need(one) for one in shown["needs"]],
             "more": shown["more"],
             "queue": self._queue(shown["queue"]),
-            "agents": [(self._t[f"state-{state}"], names) for state, names in shown["agents"].items()],
+            "agents": [(self._t[f"state-{state}"], self._called(ids)) for state, ids in shown["agents"].items()],
             "held": self._cut([self._held(one) for one in shown["held"]]),
             "annoys": self._cut([self._annoyance(one) for one in recorded["annoys"]]),
             "overrides": self._cut([self._override(one) for one in recorded["overrides"]]),
@@ -91,6 +91,12 @@ class LeadWords:
         moment = datetime.fromisoformat(at).astimezone(self._zone)
         return f"{moment.day} {MONTHS[self._lang][moment.month - 1]}"
 
+    def _name(self, who: str | None) -> str:
+        return self._names.get(who, who) if who else ""
+
+    def _called(self, ids: Sequence[str]) -> list[str]:
+        return sorted(map(self._name, ids), key=str.casefold)
+
     @staticmethod
     def _cut(rows: Sequence[Any]) -> Json:
         return {"rows": rows[:MOST], "more": max(0, len(rows) - MOST)}
@@ -107,8 +113,8 @@ class LeadWords:
             "is_call": one["kind"] == "alone",
             "wait": wait,
             "about": " · ".join(part for part in parts if part),
-            "agent": one["agent_id"],
-            "helpers": one["helpers"],
+            "agent": self._name(one["agent_id"]),
+            "helpers": sorted(((self._name(who), who) for who in one["helpers"]), key=lambda pair: pair[0].casefold()),
             "best": one["best"],
         }
 
@@ -136,7 +142,7 @@ class LeadWords:
         return {"table": TextTable(t["queue-caption"], columns, cells[:MOST]), "more": max(0, len(cells) - MOST)}
 
     def _held(self, one: Json) -> Json:
-        state = self._t[f"held-{one['state']}"].format(one["agent_id"])
+        state = self._t[f"held-{one['state']}"].format(self._name(one["agent_id"]))
         return {**self._who(one), "about": f"{state} · {one['channel']}"}
 
     def _annoyance(self, one: Json) -> Json:
@@ -160,7 +166,7 @@ class LeadWords:
     def _look(self, one: Json) -> str:
         case = f" {one['case']}" if one["case"] else ""
         purpose = self._named("purpose", one["purpose"])
-        return f"{one['who']}: {purpose}{case}, {self._t['ago'].format(ago(one['at'], self._lang))}"
+        return f"{self._name(one['who'])}: {purpose}{case}, {self._t['ago'].format(ago(one['at'], self._lang))}"
 
     def _escalation(self, reason: str, kind: str, n: int) -> str:
         return self._times(n, f"{reason} ({spaced(kind)})" if kind else reason)
@@ -180,6 +186,7 @@ class LeadWords:
             "text": one["text"] or "",
             "in_review": one["state"] == "in_review",
             "reviewer": one["reviewer"] or "",
+            "reviewer_name": self._names.get(f"person:{one['reviewer']}", one["reviewer"] or ""),
             "contest": one["about"] == "contest",
             "decision": shown_decision,
             "part": one["part"],

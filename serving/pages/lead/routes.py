@@ -19,6 +19,7 @@ from serving.pages.lead.asked import waiting_requests
 from serving.pages.lead.board import MOST, Json, board
 from serving.pages.lead.contents import LeadWords, words
 from serving.pages.lead.doings import doings, streams_in
+from serving.pages.lead.names import names_for
 from serving.pages.report.kept import kept_report
 
 LEAD: Final = "/lead"
@@ -76,7 +77,7 @@ async def _shown(desk: Desk, request: Request, template: str, done: str = "") ->
     looker = looker_of(request.scope, None)
     shown = await desk.brain.pools.long.run(looking.shown, desk.brain, looker, read, whom)
     note_recorded(request.scope)
-    in_words = LeadWords(desk.brain.snapshot.release, lang)
+    in_words = LeadWords(desk.brain.snapshot.release, lang, shown["names"])
     content = in_words.page(shown)
     if template == _PAGE:
         kept = await desk.brain.pools.long.run(kept_report, desk.brain.workspace)
@@ -94,6 +95,7 @@ def _read(brain: Brain, caller: Caller | None, lang: Language) -> Json:
     return {
         **board(brain),
         "doings": doings(brain),
+        "names": names_for(caller, brain),
         "asked": waiting_requests(brain, MOST, caller, lang),
         "paused": sorted(brain.ledger.paused()),
         "actions": sorted(brain.snapshot.release.actions),
