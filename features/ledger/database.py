@@ -33,8 +33,8 @@ from decisioning.times import TOLERANCE_US
 from features.deadlines import Silence, answering_within
 from features.files import OpenedFile
 from features.ledger import driver
-from features.ledger.engines import create_private, database_url, engine_for, is_silence
-from features.ledger.reading.settled import SettledNumbers
+from features.ledger.connecting.engines import create_private, database_url, engine_for, is_silence
+from features.ledger.connecting.settled import SettledNumbers
 from features.ledger.tables import (
     AGENTS,
     CLAIMS,

@@ -22,13 +22,13 @@ from features.ledger.checking.checkpoints import CheckpointFile, Checkpoints, Si
 from features.ledger.checking.mirror import Mirror
 from features.ledger.checking.opening import KnownLedger, open_checked
 from features.ledger.checking.verification import Flaw, verify_stream
+from features.ledger.connecting.settled import SettledNumbers
 from features.ledger.database import Database, upsert
 from features.ledger.erasing import Erasures, erase_subject
 from features.ledger.past.rules_book import RulesBook
 from features.ledger.reading.in_time import StandingsInTime
 from features.ledger.reading.looks import looks_query
 from features.ledger.reading.now import FOREVER_US, StandingReader
-from features.ledger.reading.settled import SettledNumbers
 from features.ledger.records import Bodies, Entry, Names, PreparedEntry, Record, prepare, record_of
 from features.ledger.standing import Fold
 from features.ledger.tables import (

@@ -13,8 +13,8 @@ from sqlalchemy import select, text
 from decisioning.errors import Refused
 from features.files import replace_file
 from features.ledger.checking.checkpoints import Checkpoint, CheckpointFile, Signer, newest_checkpoint
+from features.ledger.connecting.engines import database_url
 from features.ledger.database import Database, upsert
-from features.ledger.engines import database_url
 from features.ledger.tables import CHECKPOINTS, CLAIMS, RECORDS
 from features.sqlite_errors import check_owner_of_file, check_whole, mark_of, size_of
 
