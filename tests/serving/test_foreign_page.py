@@ -103,7 +103,7 @@ def test_a_foreign_page_reads_and_changes_nothing(tmp_path: Path, listed: bool) 
     pages = tmp_path / "pages"
     pages.mkdir()
     foreign = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=pages))
-    threading.Thread(target=foreign.serve_forever, daemon=True).start()
+    threading.Thread(target=foreign.serve_forever, args=(0.02,), daemon=True).start()
     site = f"http://127.0.0.1:{foreign.server_port}"
     root = small_workspace(tmp_path / "shop").root
     (root / "brain.yaml").write_text(f"http: {{keys: off, origins: {[site] if listed else []}}}\n")

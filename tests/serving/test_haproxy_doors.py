@@ -66,7 +66,7 @@ class Keeper(BaseHTTPRequestHandler):
 def replica() -> Iterator[int]:
     Keeper.asked = []
     server = ThreadingHTTPServer(("127.0.0.1", 0), Keeper)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield server.server_port
     server.shutdown()
 

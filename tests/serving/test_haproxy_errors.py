@@ -115,7 +115,7 @@ class Proxy:
 @pytest.fixture(scope="module")
 def replica() -> Iterator[int]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Replica)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield server.server_port
     server.shutdown()
 

@@ -185,7 +185,7 @@ def test_a_signal_reaches_an_open_stream_without_waiting_for_a_poll(client: Clie
     wanted = feed.Wanted(frozenset({feed.topic_of_subject(client.brain.subject_stream("c-soon"))}))
     watchers: list[routes.Watcher] = []
 
-    def kept(brain: Brain, _sources: object) -> routes.Watcher:
+    def kept(brain: Brain, *_: object) -> routes.Watcher:
         watchers.append(Watcher(brain))
         return watchers[-1]
 

@@ -52,7 +52,7 @@ class Holding(BaseHTTPRequestHandler):
 def replica() -> Iterator[int]:
     Holding.may_answer, Holding.waiting = threading.Event(), threading.Semaphore(0)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Holding)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield server.server_port
     Holding.may_answer.set()
     server.shutdown()

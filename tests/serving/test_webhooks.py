@@ -25,7 +25,7 @@ class Receiver(HTTPServer):
     def __init__(self, statuses: list[int]) -> None:
         self.statuses, self.got = statuses, list[tuple[dict[str, str], bytes]]()
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.thread = Thread(target=self.serve_forever)
+        self.thread = Thread(target=self.serve_forever, args=(0.02,))
         self.thread.start()
 
     @property
