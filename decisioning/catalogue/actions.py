@@ -364,7 +364,8 @@ class Action(Strict):
     `basis` of the catalogue and the routes for `review` and `contest`, only a person may do it. `supersedes`: the
     action, perhaps no longer in the catalogue, whose evidence this action's model starts from. `frozen`: the reason why
     its model stays that of the champion. `monotone`: the direction in which its propensity may move with a feature.
-    `intent`: the intents that it answers, whose lowest limit its automation must keep.
+    `intent`: the intents that it answers, whose lowest limit its automation must keep. `gives_eur`: what accepting it
+    gives away, which counts against the budgets that cover it.
     """
 
     id: Id
@@ -375,6 +376,7 @@ class Action(Strict):
     value: Amount
     cost: Amount = Amount(eur=0.0)
     price_eur: Factor | None = None
+    gives_eur: Factor = 0.0
     prior: Probability | None = None
     lever: Annotated[tuple[Lever, ...], BeforeValidator(_as_levers)] = ()
     context_weights: tuple[ContextWeight, ...] = ()

@@ -12,6 +12,7 @@ from decisioning.catalogue.check.everything import Environment, check
 from decisioning.catalogue.check.shape import Draft, build_draft
 from decisioning.catalogue.countries import CountryRules, with_country_rules
 from decisioning.catalogue.intents import Intent
+from decisioning.catalogue.people.budgets import Budget
 from decisioning.catalogue.people.package import FactsHeading
 from decisioning.catalogue.people.routing import Routing
 from decisioning.catalogue.policies import Arm, Cap, EmotionRule, MomentRule, Persona, Policy, Protection
@@ -45,6 +46,7 @@ class Catalogue(Strict):
     policies: tuple[Policy, ...] = ()
     protections: tuple[Protection, ...] = ()
     caps: tuple[Cap, ...] = ()
+    budgets: tuple[Budget, ...] = ()
     arms: tuple[Arm, ...] = ()
     emotion: tuple[EmotionRule, ...] = ()
     moments: tuple[MomentRule, ...] = ()
@@ -135,6 +137,7 @@ def _catalogue_of(draft: Draft) -> Catalogue:
         policies=tuple(item.spec for item in draft.policies),
         protections=tuple(item.spec for item in draft.protections),
         caps=tuple(item.spec for item in draft.caps),
+        budgets=tuple(item.spec for item in draft.budgets),
         arms=tuple(item.spec for item in draft.arms),
         emotion=tuple(item.spec for item in draft.emotion),
         moments=tuple(item.spec for item in draft.moments),

@@ -16,7 +16,7 @@ from decisioning.deciding import arms
 from decisioning.deciding.arbitration import Limits
 from decisioning.deciding.case import Case, undrawn_case
 from decisioning.deciding.consent import Permission
-from decisioning.deciding.contact import limits, quiet, suppressed
+from decisioning.deciding.contact import limits, negotiable, over_budget, quiet, side_by_side, suppressed
 from decisioning.deciding.ethics import may_profile, readable
 from decisioning.deciding.worth import Worth, worth
 from decisioning.facts.forms import Ask, Known, Withheld
@@ -201,6 +201,9 @@ def _standing_gates(sieve: _Sieve, case: Case, facts: Facts) -> None:
     if asked := case.ask.issues:
         others = np.asarray([action.issue not in asked for action in view.actions], dtype=np.bool_)
         sieve.stop(bits_of(others), "request:issues", "the request is about other issues")
+    if (asked_for := case.ask.negotiation) is not None:
+        negotiated = negotiable(case.release, view.channel.id, asked_for.take)
+        sieve.stop(sieve.alive & ~negotiated, "request:negotiation", "it is not what is negotiated about")
 
 
 def _consent_gates(sieve: _Sieve, view: View, allowed: Mapping[str, Permission]) -> None:
@@ -260,7 +263,9 @@ def _contact_gates(sieve: _Sieve, case: Case, facts: Facts) -> Limits:
     room, full = limits(view, case.known, zone, now_us)
     for cap, members in full:
         sieve.stop(bits_of(members), f"cap:{cap.id}", f"shown as often as it may be: {_allowed(cap, zone, now_us)}")
-    return room
+    for budget, too_dear in over_budget(case.release, case.ask, case.known, now_us):
+        sieve.stop(too_dear, f"budget:{budget}", "it gives away more than is left for this customer")
+    return room if case.ask.negotiation is None else side_by_side(room)
 
 
 def _allowed(cap: Cap, zone: str | None, now_us: int) -> str:

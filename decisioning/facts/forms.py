@@ -31,6 +31,16 @@ class PlacementAsk(Strict):
     fallback: Annotated[str, Field(max_length=256)] | None = None
 
 
+class Negotiation(Strict):
+    """What is negotiated: alternatives are asked for, or the one that an agent takes (`take`, an action).
+
+    `instead_of`: the offers whose place it takes, so that what they hold for the customer is free again.
+    """
+
+    take: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    instead_of: Annotated[tuple[SubjectId, ...], Field(max_length=MAX_SLOTS)] = ()
+
+
 class Ask(Strict):
     """A request for a decision, as it is received and recorded.
 
@@ -43,6 +53,7 @@ class Ask(Strict):
     there withdraws the purpose, a permission there grants nothing. `machine`: the customer is talking with a machine.
     `issues`: the only issues that may be offered, by default all. `conversation_id`: the conversation in which it is
     asked; where a live decision calls a person, a handover of that conversation is opened.
+    `negotiation`: only what a budget covers may be offered, as alternatives side by side, or one of them alone.
     `detail`: for whom the answer is, by default for whom the caller's key is; it decides nothing, and is not recorded.
     """
 
@@ -64,6 +75,7 @@ class Ask(Strict):
     moment: str | None = Field(default=None, max_length=64)
     issues: Annotated[tuple[Issue, ...], Field(max_length=len(get_args(Issue)))] = ()
     conversation_id: SubjectId | None = None
+    negotiation: Negotiation | None = None
     detail: Literal["customer", "agent", "company"] | None = Field(default=None, exclude=True)
 
     @model_validator(mode="after")

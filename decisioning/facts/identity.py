@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from operator import attrgetter
 
+from decisioning.facts.concessions import Concession
 from decisioning.facts.standing import Contact, RecordedOutcome, Standing, VisitorKind
 
 
@@ -37,6 +38,7 @@ def merge_standings(person: Standing, others: Sequence[Standing]) -> Standing:
         person,
         contacts=_contacts(everyone),
         outcomes=dict(_outcomes_by_action(everyone)),
+        concessions=_concessions(everyone),
         restricted=any(s.restricted for s in everyone),
         visitors=linked,
         person_stream=_representative(person.stream, everyone),
@@ -54,6 +56,7 @@ def merge_elsewhere(visitor: Standing, others: Sequence[Standing]) -> Standing:
     return replace(
         visitor,
         contacts=_contacts((visitor, *elsewhere)),
+        concessions=_concessions((visitor, *elsewhere)),
         elsewhere=elsewhere,
         person_stream=_representative(visitor.holder.person, elsewhere),
     )
@@ -82,7 +85,12 @@ def _contacts(everyone: Sequence[Standing]) -> tuple[Contact, ...]:
     return tuple(sorted((c for s in everyone for c in s.contacts), key=_contact_order))
 
 
-def _contact_order(contact: Contact) -> tuple[int, str]:
+def _concessions(everyone: Sequence[Standing]) -> tuple[Concession, ...]:
+    """Return what was given away under every identifier, oldest first."""
+    return tuple(sorted((c for s in everyone for c in s.concessions), key=_contact_order))
+
+
+def _contact_order(contact: Contact | Concession) -> tuple[int, str]:
     return contact.at_us, contact.offer_id
 
 

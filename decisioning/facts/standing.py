@@ -8,6 +8,7 @@ never later than that of recording.
 from dataclasses import dataclass, field
 from typing import Literal
 
+from decisioning.facts.concessions import Concession
 from decisioning.facts.handovers import OpenHandover
 from decisioning.facts.stretches import stretch_of
 from decisioning.times import AS_RECORDED, TimeRule
@@ -121,7 +122,8 @@ class Holder:
 class Standing:
     """All that screening needs from the ledger about one subject. `version` 0: the ledger has no record of the subject.
 
-    `links` are a person's, `holder` is a visitor's, `handovers` are those that are open. What follows is empty until
+    `links` are a person's, `holder` is a visitor's, `handovers` are those that are open,
+    `concessions` what was given away or is held in negotiations. What follows is empty until
     `decisioning.facts.identity` merges the standings of one person. `visitors`: those of linked visitors and joined
     customers that were merged into a person's, sorted by stream. `elsewhere`: those of the person that a visitor is
     linked to, which only caps, suppressions and handovers read. `person_stream`: of joined customers, the stream that
@@ -139,6 +141,7 @@ class Standing:
     links: tuple[Link, ...] = ()
     holder: Holder | None = None
     handovers: tuple[OpenHandover, ...] = ()
+    concessions: tuple[Concession, ...] = ()
     visitors: tuple["Standing", ...] = ()
     elsewhere: tuple["Standing", ...] = ()
     person_stream: str | None = None

@@ -55,6 +55,7 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "placeholder": "a fact that the text needs is not known",
         "claim": "the text would claim what is not so",
         "arm": "one group is offered nothing, to compare with",
+        "budget": "there is no room for it in what may be given",
     },
     "nl": {
         "decided": "Besloten op {0}.",
@@ -91,6 +92,7 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "placeholder": "een gegeven dat de tekst nodig heeft is niet bekend",
         "claim": "de tekst zou iets beweren dat niet zo is",
         "arm": "een groep krijgt ter vergelijking niets aangeboden",
+        "budget": "er is geen ruimte voor binnen wat gegeven mag worden",
     },
 }
 
@@ -200,6 +202,8 @@ def gate_in_words(release: Release, gate: str, locale: str) -> str:
     catalogue = release.catalogue
     if kind == "consent":
         return _WORDS[locale]["consent"].format(_purpose(release, name, locale))
+    if kind == "budget":
+        return _WORDS[locale]["budget"]
     if kind == "cap":
         return _cap(next((c for c in catalogue.caps if c.id == name), None), locale)
     described = {

@@ -105,7 +105,7 @@ def _call_holds(record: Mapping[str, Any], case: Case, allowed: Mapping[str, Per
 
 
 def _without(known: Known, offer_ids: frozenset[str]) -> Known:
-    """Return what is known without the contacts of these offers."""
+    """Return what is known without the contacts of these offers, and what they give away."""
     return replace(
         known,
         person=_standing_without(known.person, offer_ids),
@@ -114,7 +114,9 @@ def _without(known: Known, offer_ids: frozenset[str]) -> Known:
 
 
 def _standing_without(standing: Standing, offer_ids: frozenset[str]) -> Standing:
-    return replace(standing, contacts=tuple(c for c in standing.contacts if c.offer_id not in offer_ids))
+    contacts = tuple(c for c in standing.contacts if c.offer_id not in offer_ids)
+    concessions = tuple(c for c in standing.concessions if c.offer_id not in offer_ids)
+    return replace(standing, contacts=contacts, concessions=concessions)
 
 
 @dataclass(frozen=True)

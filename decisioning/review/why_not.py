@@ -23,6 +23,7 @@ _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "account_id": "The request names no account.",
         "issues": "The request is about something else.",
         "person": "It needs a person to talk to.",
+        "negotiation": "It is not what is negotiated about.",
         "gate": "Not offered: {0}.",
         "not shown": "{0} Not shown: the customer asked so.",
     },
@@ -40,6 +41,7 @@ _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "account_id": "De aanvraag noemt geen account.",
         "issues": "De aanvraag gaat over iets anders.",
         "person": "Daarvoor is een gesprek met een mens nodig.",
+        "negotiation": "Daar wordt niet over onderhandeld.",
         "gate": "Niet aangeboden: {0}.",
         "not shown": "{0} Niet getoond: de klant vroeg daarom.",
     },
@@ -48,7 +50,12 @@ _MONTHS: Final = {
     "en": "January February March April May June July August September October November December",
     "nl": "januari februari maart april mei juni juli augustus september oktober november december",
 }
-_OF_THE_REQUEST: Final = {"action:account": "account_id", "request:issues": "issues", "action:automation": "person"}
+_OF_THE_REQUEST: Final = {
+    "action:account": "account_id",
+    "request:issues": "issues",
+    "request:negotiation": "negotiation",
+    "action:automation": "person",
+}
 """Gate -> the sentence for it."""
 
 

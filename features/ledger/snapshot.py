@@ -1,6 +1,6 @@
 """Encode and decode a standing, which every decision reads: contacts in fixed columns, the rest as JSON."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from operator import attrgetter
 from struct import Struct
@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic_core import from_json, to_json
 
+from decisioning.facts.concessions import Concession
 from decisioning.facts.handovers import OpenHandover
 from decisioning.facts.standing import Consent, Holder, Link, LinkKind, RecordedOutcome
 from decisioning.routing.work import AgentWork, HeldHandover, OtherConversation
@@ -33,6 +34,7 @@ _COLUMNS[Link] = _COLUMNS[Link][:-1]
 """The stretches of links come after the rest, and only of those who have another than the first."""
 _FIRST = (0,)
 _OPEN = attrgetter(*_names(OpenHandover))
+_CONCESSION = attrgetter(*_names(Concession))
 _HELD = attrgetter(*_names(HeldHandover))
 _OTHER = attrgetter(*_names(OtherConversation))
 _WORK_NAMES = tuple(name for name in _names(AgentWork) if name not in {"held", "elsewhere", "whole_us"})
@@ -88,22 +90,25 @@ def decode(stream: str, version: int, recorded_us: int, body: bytes, kinds: Cont
 
 
 def _people(fold: Fold) -> list[Any]:
-    """Return what only standings with people have: open handovers, the work of an agent, who booked a slot."""
-    if not (fold.handovers or fold.work or fold.booked):
+    """Return what only standings with people have: handovers, the work of an agent, bookings, what was given away."""
+    if not (fold.handovers or fold.work or fold.booked or fold.concessions):
         return []
     work = fold.work and [
         *_WORK(fold.work),
         [_HELD(one) for one in fold.work.held],
         *([[_OTHER(one) for one in fold.work.elsewhere], fold.work.whole_us] if _works_elsewhere(fold.work) else []),
     ]
-    return [[_OPEN(one) for one in fold.handovers], work, fold.booked]
+    given = [_CONCESSION(one) for one in fold.concessions]
+    return [[_OPEN(one) for one in fold.handovers], work, fold.booked, *([given] if given else [])]
 
 
 def _works_elsewhere(work: AgentWork) -> bool:
     return bool(work.elsewhere or work.whole_us)
 
 
-def _with_people(handovers: list[Any], work: list[Any] | None, booked: list[str]) -> dict[str, Any]:
+def _with_people(
+    handovers: list[Any], work: list[Any] | None, booked: list[str], given: Sequence[list[Any]] = ()
+) -> dict[str, Any]:
     of_agent = None
     if work is not None:
         values, (held, *more) = work[: len(_WORK_NAMES)], work[len(_WORK_NAMES) :]
@@ -113,7 +118,12 @@ def _with_people(handovers: list[Any], work: list[Any] | None, booked: list[str]
             elsewhere=tuple(OtherConversation(*one) for one in more[0]) if more else (),
             whole_us=more[1] if more else 0,
         )
-    return {"handovers": tuple(OpenHandover(*one) for one in handovers), "work": of_agent, "booked": tuple(booked)}
+    return {
+        "handovers": tuple(OpenHandover(*one) for one in handovers),
+        "work": of_agent,
+        "booked": tuple(booked),
+        "concessions": tuple(Concession(*one) for one in given),
+    }
 
 
 def _link(

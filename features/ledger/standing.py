@@ -23,6 +23,8 @@ Bodies, by kind (JSON objects; `occurred_us` is a column of the record, not part
 - `handover`: handover_id, step (from 0), state, conversation_id; optional agent, and what `ledger_handovers` lists
 - `handover_note`: handover_id, by, and either a note or what an agent did at the desk: did, once, optional offer_id,
   action, reason, and undoes (the `once` of what is undone)
+- `concession`: offer_id, state; unless it is released action, group, issue, cents (what is given away), until_us (the
+  end of what is held)
 - `presence`, `assignment` (an agent's): see `decisioning.routing.work`
 - `booking` (of a slot of a calendar): handover_id, booked
 - `look` (of `records.looks_of` a subject): subject (its stream), who, role, what, purpose; optional case, and the id
@@ -45,6 +47,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, get_args
 
+from decisioning.facts.concessions import after as concessions_after
 from decisioning.facts.handovers import after as handovers_after
 from decisioning.facts.standing import (
     MAX_STRETCHES,
@@ -67,6 +70,8 @@ Changes = dict[str, Any]
 """Fields of the fold and their new values: one `replace` per record, on which an import spends most of its time."""
 REQUEST = "request"
 """The kind of records of what a customer asks of people."""
+CONCESSION = "concession"
+"""The kind of records of what is given away to a customer, or held for them."""
 _FOREVER_US = 2**62
 _STRICTNESS: dict[str, int] = {"granted": 0, "refused": 1, "withdrawn": 2, "objected": 3}
 _LINK_KINDS: frozenset[str] = frozenset(get_args(LinkKind))
@@ -77,8 +82,8 @@ assert set(_STRICTNESS) == set(get_args(ConsentStatus))
 class Fold(Standing):
     """A standing with what only the fold needs: newest time, time of the flag, and the selected times of outcomes.
 
-    `work` is an agent's. `booked`: the handovers that a slot of a calendar was given to. Records of handovers, work and
-    bookings state which version they follow, so that their fold may depend on the order.
+    `work` is an agent's. `booked`: the handovers that a slot of a calendar was given to. Records of handovers, work,
+    bookings and concessions state which version they follow, so that their fold may depend on the order.
     """
 
     latest_us: int = NEVER_US
@@ -218,6 +223,10 @@ def _handover(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes
     return {"handovers": handovers_after(fold.handovers, body)}
 
 
+def _concession(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
+    return {"concessions": concessions_after(fold.concessions, body, occurred_us)}
+
+
 def _presence(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
     return {"work": after_presence(fold.work or AgentWork(), body, occurred_us)}
 
@@ -246,6 +255,7 @@ _FOLDS: dict[str, Callable[[Fold, Body, int, int], Changes]] = {
     "correction": _judgement,
     "handover": _handover,
     "handover_note": _nothing,
+    CONCESSION: _concession,
     "presence": _presence,
     "assignment": _assignment,
     "booking": _booking,

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from decisioning.facts.forms import Issue
 from decisioning.facts.handovers import HandoverState
 from decisioning.routing.work import PresenceState
-from serving.answers.decisions import HandoverChoice
+from serving.answers.decisions import HandoverChoice, OfferAnswer
 from serving.answers.form import Answer, Moment
 
 
@@ -43,6 +43,29 @@ class HandoverAnswer(Answer):
     choices_text: str | None = None
     choices: list[HandoverChoice] = []
     status: Literal["opened", "repeated", "already_open"] | None = None
+
+
+class AlternativeAnswer(OfferAnswer):
+    """An alternative: what it gives away, in euros and as a share of what is left to give."""
+
+    gives_eur: float
+    share_of_left: float
+
+
+class NegotiationAnswer(Answer):
+    """What is on offer to a customer in a conversation, and what else may be, within what is left to give.
+
+    `closed`: why nothing may be offered, or not what was taken, in the locale of the request. `is_new`: whether what is
+    on offer was taken just now; a gate may have closed since it was shown.
+    """
+
+    handover_id: str
+    decision_id: str | None
+    closed: str | None
+    left_eur: float
+    on_offer: AlternativeAnswer | None
+    alternatives: list[AlternativeAnswer]
+    is_new: bool
 
 
 class ChoiceAnswer(Answer):

@@ -19,7 +19,7 @@ from decisioning.records.audiences import Audience, answer_for
 from decisioning.review.hints import hints
 from decisioning.times import IMPLAUSIBLE, microseconds, parse_decision_time
 from features.deadlines import answering_within, check_time
-from features.handovers import calls
+from features.handovers import calls, concessions
 from features.handovers.measured import NOTHING_MEASURED
 from features.ledger import Duplicate, Entry, PackedBody, now_us
 from features.messages.intents.fitting import intent_model
@@ -332,6 +332,7 @@ class Brain:
         body = PackedBody(decision.to_bytes(), decision.contacts)
         entries = [Entry(person.stream, "decision", body, at_us, person.version, key, alias)]
         entries += calls.entries_of(self.ledger, ask, known, decision)
+        entries += concessions.entries_of(ask, known, decision)
         account = known.account
         if account is None:
             return entries, known.linked

@@ -13,9 +13,10 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import bindparam, select
 
 from decisioning.catalogue.actions import Action
-from decisioning.errors import Erased, NotFound, OutOfScope, RequestError, ToldOfAnother, Unavailable
+from decisioning.errors import Conflict, Erased, NotFound, OutOfScope, RequestError, ToldOfAnother, Unavailable
 from decisioning.facts.standing_rules import NO_PAST
 from decisioning.nearest import did_you_mean
+from features.handovers.concessions import Answered, DecidedOffer, answer_entries
 from features.ledger import Duplicate, Entry, Record, now_us
 from features.ledger.past.changes import RETRACTED
 from features.ledger.tables import RECORDS
@@ -48,7 +49,7 @@ class Telling:
     """One thing that was told: `name` is a contact state, an outcome or `retracted`.
 
     `body`: what the person's record says. `account`: the stream of the account that it concerns, too. `is_outcome`:
-    whether the action declares it, so that it is more than a contact state.
+    whether the action declares it, so that it is more than a contact state. `offer`: the offer, of what is told now.
     """
 
     person: str
@@ -57,6 +58,7 @@ class Telling:
     name: str
     body: Mapping[str, Any]
     is_outcome: bool
+    offer: DecidedOffer | None = None
 
     @property
     def told_us(self) -> int:
@@ -96,15 +98,20 @@ class _History(NamedTuple):
     next_key: str
 
 
-async def record_outcome(brain: Brain, outcome: OutcomeIn, *, by: Maker | None = None) -> ItemResult:
+async def record_outcome(
+    brain: Brain, outcome: OutcomeIn, *, by: Maker | None = None, within_budget: bool = False
+) -> ItemResult:
     """Append one outcome, unless it is a repeat.
 
     :param by: what tells it, if no person does; the record says so
+    :param within_budget: whether it is refused if it gives away more than is left for the customer, also of an offer
+        that was not negotiated
     :raises NotFound: the offer is unknown
     :raises RequestError: the action does not declare the outcome, or its account is not known
     :raises Erased: the customer was erased
     :raises ToldOfAnother: the id was told of another customer
     :raises OutOfScope: a program corrects what no program told
+    :raises WrongState: it accepts what is not on offer any more, and there is no room left to give it
     """
     if outcome.outcome == RETRACTED and brain.ledger.lookup(_key(outcome.outcome_id)) is None:
         raise RequestError("outcome", "nothing was told under this outcome_id, so nothing can be taken back")
@@ -118,10 +125,13 @@ async def record_outcome(brain: Brain, outcome: OutcomeIn, *, by: Maker | None =
         if before and not adds:
             _check_correction(history, by)
         entries = _entries(brain, telling, () if adds else before, history.next_key, adds=adds)
+        given, guards = _given_away(brain, telling, () if adds else before, within_budget=within_budget)
         try:
-            await brain.ledger.commit(entries)
+            await brain.ledger.commit([*given, *entries], guards)
         except Duplicate:
             history = _history(brain, outcome.outcome_id)
+        except Conflict:
+            continue
         except Erased:
             if brain.ledger.read(telling.person, rules=NO_PAST)[0].erased:
                 raise _erased(outcome) from None
@@ -223,6 +233,16 @@ def _entries(brain: Brain, telling: Telling, wrong: Sequence[Telling], key: str,
     return [*entries[:-1], replace(entries[-1], key=key, body=own)]
 
 
+def _given_away(
+    brain: Brain, telling: Telling, wrong: Sequence[Telling], *, within_budget: bool
+) -> tuple[list[Entry], dict[str, int]]:
+    """Return what a telling changes in what is given away to the customer, and the versions that were read for it."""
+    if telling.offer is None:
+        return [], {}
+    answer = Answered(telling.name, frozenset(one.name for one in wrong), telling.at_us, within_budget)
+    return answer_entries(brain.ledger, brain.snapshot.release, telling.offer, answer)
+
+
 def _taken_back(wrong: Telling, stream: str, at_us: int) -> Iterator[Entry]:
     """Yield the entries that take back what an earlier telling changed on a stream."""
     for kind, name, fields in (("contact", "state", wrong.mark), ("outcome", "outcome", wrong.outcome)):
@@ -271,7 +291,7 @@ def _telling(brain: Brain, outcome: OutcomeIn, by: Maker | None) -> Telling:
                 "state": outcome.outcome,
                 **more,
             }
-        return Telling(offer.person, offer.account, at_us, outcome.outcome, body, is_outcome)
+        return Telling(offer.person, offer.account, at_us, outcome.outcome, body, is_outcome, offer)
     actions = brain.snapshot.release.actions
     action = _declared(actions.get(outcome.action or ""), outcome, (), actions)
     person = brain.subject_stream(outcome.customer_id)
@@ -294,15 +314,7 @@ def _telling_of(brain: Brain, record: Record) -> Telling:
     return Telling(record.stream, account, record.counted_us, name, body, record.kind == "outcome")
 
 
-class _Offer(NamedTuple):
-    """A decided offer: the person's stream, its action (None if the release lacks it), the account if it is its."""
-
-    person: str
-    action: Action | None
-    account: str | None
-
-
-def _offer_of(brain: Brain, offer_id: str) -> _Offer:
+def _offer_of(brain: Brain, offer_id: str) -> DecidedOffer:
     record = brain.ledger.lookup(f"decision:{offer_id.rpartition('.')[0]}")
     if record is not None and record.raw is None:
         raise Erased("offer_id", ERASED.about)
@@ -313,7 +325,9 @@ def _offer_of(brain: Brain, offer_id: str) -> _Offer:
     action = brain.release(decided["release"]).actions.get(contact["action"])
     account_id = decided["request"].get("account_id")
     shared = action is not None and action.scope == "account" and account_id is not None
-    return _Offer(record.stream, action, brain.ledger.stream_of("account", account_id) if shared else None)
+    named = None if account_id is None else brain.ledger.stream_of("account", account_id)
+    took = (decided["request"].get("negotiation") or {}).get("take") is not None
+    return DecidedOffer(record.stream, action, named if shared else None, named, contact, took)
 
 
 def _account(brain: Brain, outcome: OutcomeIn, action: Action, person: str) -> str | None:

@@ -206,6 +206,8 @@ def _decision_routes(app: FastAPI, brain: Brain) -> None:
         audience, ask = audience_of(request, ask.detail), within_caller(request, ask)
         if ask.moment is not None:
             raise RequestError("moment", "only the brain opens a decision for a moment")
+        if ask.negotiation is not None and ask.mode == "live":
+            raise RequestError("negotiation", "people negotiate, by POST /v1/handovers/{handover_id}/negotiation")
         try:
             with room.place(request), waiting_until(moment_s):
                 async with asyncio.timeout(None if ask.mode == "preview" else limit_s):  # a preview's pool has its own

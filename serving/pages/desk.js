@@ -126,7 +126,8 @@
 
   // Keys
   const DEFAULTS = {first: "g", said: "s", accepted: "a", maybe: "m", declined: "d", later: "l", undo: "u", instead: "i",
-    why: "w", note: "n", over: "o", back: "b", consent: "c", next: "j", previous: "k", home: "h", correct: "r", help: "?"};
+    why: "w", note: "n", over: "o", back: "b", consent: "c", negotiate: "e", next: "j", previous: "k", home: "h", correct: "r",
+    help: "?"};
   const map = {...DEFAULTS, ...JSON.parse(localStorage.getItem("brain-keys") || "{}")}, dialog = $("[data-keys]");
   let isSecond = false, wait = 0;
   const isTyping = () => document.activeElement?.matches("input, textarea, select, [contenteditable]");

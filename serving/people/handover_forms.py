@@ -42,6 +42,17 @@ class HandoverIn(RequestBody):
         return self
 
 
+class NegotiationIn(RequestBody):
+    """A question for alternatives within what is left to give, or the action that the agent takes (`take`).
+
+    A `request_id` means one request: the same again is answered as before while it holds.
+    """
+
+    request_id: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]+$")]
+    take: Name | None = None
+    locale: Annotated[str, Field(min_length=2, max_length=16)] | None = None
+
+
 class HandoverStepIn(RequestBody):
     """What becomes of a handover.
 

@@ -61,7 +61,7 @@ DESK_ACTS = (
         "return",
         "resolve",
     ),
-    *("book", "unanswered"),
+    *("book", "unanswered", "swap"),
 )
 DESK_OWN = ("presence", "beat")
 LEAD_ACTS = ("pause", "{handover_id}/assign", "{handover_id}/take", "requests/{number}")
@@ -96,6 +96,7 @@ REACH: list[Case] = [
     ("GET", "/v1/handovers/{handover_id}", None, _for("agent", "lead")),
     ("GET", "/v1/handovers/{handover_id}/package", None, _for("agent", "lead")),
     ("POST", "/v1/handovers/{handover_id}/steps", {}, _for("agent", "lead")),
+    ("POST", "/v1/handovers/{handover_id}/negotiation", {}, _for("agent", "lead")),
     ("GET", "/v1/call-backs/slots", None, _for("decide", "agent", "lead")),
     ("POST", "/v1/handovers/{handover_id}/appointment", {}, _for("decide", "agent", "lead")),
     ("POST", "/v1/handovers/{handover_id}/choice", {}, _for("decide", "agent", "lead")),

@@ -136,6 +136,9 @@ def requests(client: Client) -> dict[str, list[tuple[str, str, Any]]]:
         "GET /v1/handovers/{handover_id}": [("GET", f"/v1/handovers/{NONE}", None)],
         "GET /v1/handovers/{handover_id}/package": [("GET", f"/v1/handovers/{NONE}/package", None)],
         "POST /v1/handovers/{handover_id}/steps": [("POST", f"/v1/handovers/{NONE}/steps", {"state": "resolved"})],
+        "POST /v1/handovers/{handover_id}/negotiation": [
+            ("POST", f"/v1/handovers/{NONE}/negotiation", {"request_id": "n-1"})
+        ],
         "GET /v1/call-backs/slots": [("GET", f"/v1/call-backs/slots?handover_id={NONE}&calendar=x", None)],
         "POST /v1/handovers/{handover_id}/appointment": [
             ("POST", f"/v1/handovers/{NONE}/appointment", {"calendar": "x", "starts_at": "2026-12-01T14:30:00+01:00"})

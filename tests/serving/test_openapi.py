@@ -195,6 +195,7 @@ def test_answers_have_the_forms_of_the_document(client: Client) -> None:
     check("DELETE", "/v1/agents/{agent_id}", **agent)
     check("GET", "/v1/handovers/{handover_id}", **handover)
     check("GET", "/v1/handovers/{handover_id}/package", **handover)
+    check("POST", "/v1/handovers/{handover_id}/negotiation", {"request_id": "n-1"}, **handover)
     check("POST", "/v1/handovers/{handover_id}/steps", {"state": "cancelled"}, **handover)
     assert answered == OPERATIONS.keys() - WITHOUT_JSON - ELSEWHERE
 

@@ -14,6 +14,7 @@ from decisioning.catalogue.check.ethics import ethics_problems
 from decisioning.catalogue.check.flags import flag_problems
 from decisioning.catalogue.check.intents import intent_problems, routing_problems
 from decisioning.catalogue.check.models import model_problems
+from decisioning.catalogue.check.people.budgets import budget_problems
 from decisioning.catalogue.check.people.calendars import calendar_problems
 from decisioning.catalogue.check.people.package import package_problems
 from decisioning.catalogue.check.policies import policy_problems
@@ -47,6 +48,7 @@ def check(draft: Draft, environment: Environment = "dev") -> Iterator[Mistake]:
     yield from package_problems(draft)
     yield from model_problems(draft)
     yield from policy_problems(draft)
+    yield from budget_problems(draft)
     yield from rule_problems(draft)
     yield from ethics_problems(draft)
     yield from reason_problems(draft)

@@ -7,7 +7,7 @@ from decisioning.catalogue.actions import Channel
 from decisioning.catalogue.check.actions import NEUTRAL
 from decisioning.catalogue.check.shape import Draft, Item, repeated_names, unknown_names
 from decisioning.catalogue.check.words import hint
-from decisioning.catalogue.policies import REQUIRED_PROTECTIONS, Attach, Cap, EmotionRule, MomentRule, Persona, Policy
+from decisioning.catalogue.policies import REQUIRED_PROTECTIONS, Attach, Cap, EmotionRule, MomentRule, Persona
 from decisioning.catalogue.source import Path, shorten
 from decisioning.errors import Mistake
 from decisioning.facts.schema import Feature, FeatureSchema
@@ -22,7 +22,7 @@ def policy_problems(draft: Draft) -> Iterator[Mistake]:
     The texts of rules are checked in `decisioning.catalogue.check.rules`.
     """
     for policy in draft.policies:
-        yield from _attachment(policy, policy.spec.attach, draft)
+        yield from attachment_problems(policy, policy.spec.attach, draft)
     yield from _protections(draft)
     for cap in draft.caps:
         yield from _cap(cap, draft)
@@ -40,7 +40,7 @@ def policy_problems(draft: Draft) -> Iterator[Mistake]:
         yield from _persona_facts(persona, draft, features)
 
 
-def _attachment(item: Item[Policy] | Item[Cap], attach: Attach, draft: Draft) -> Iterator[Mistake]:
+def attachment_problems(item: Item[Any], attach: Attach, draft: Draft) -> Iterator[Mistake]:
     """Unknown names, and an issue that no action has, unless an action was refused that may have it."""
     yield from _attached_names(item, "group", attach.group, draft.groups)
     yield from _attached_names(item, "action", attach.action, draft.known_ids["actions"])
@@ -78,7 +78,7 @@ def _protections(draft: Draft) -> Iterator[Mistake]:
 
 def _cap(item: Item[Cap], draft: Draft) -> Iterator[Mistake]:
     cap = item.spec
-    yield from _attachment(item, cap.attach, draft)
+    yield from attachment_problems(item, cap.attach, draft)
     yield from unknown_names(item, ("channels",), "channel", cap.channels, draft.known_ids["channels"])
     yield from repeated_names(item, ("channels",), cap.channels)
     concerned = [action.spec for action in draft.actions if cap.attach.covers(action.spec)]

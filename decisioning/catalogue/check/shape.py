@@ -11,6 +11,7 @@ from decisioning.catalogue.calendars import Calendar
 from decisioning.catalogue.check.words import hint, shape_problems
 from decisioning.catalogue.countries import CountryRules
 from decisioning.catalogue.intents import Intent
+from decisioning.catalogue.people.budgets import Budget
 from decisioning.catalogue.people.package import FactsHeading
 from decisioning.catalogue.people.routing import Routing
 from decisioning.catalogue.policies import Arm, Cap, EmotionRule, MomentRule, Persona, Policy, Protection
@@ -35,6 +36,7 @@ SECTIONS: Mapping[str, tuple[str, type[Strict]]] = {
     "policies": ("policy", Policy),
     "protections": ("protection", Protection),
     "caps": ("cap", Cap),
+    "budgets": ("budget", Budget),
     "arms": ("arm", Arm),
     "emotion": ("emotion rule", EmotionRule),
     "moments": ("moment", MomentRule),
@@ -79,6 +81,7 @@ class Draft:
     policies: tuple[Item[Policy], ...]
     protections: tuple[Item[Protection], ...]
     caps: tuple[Item[Cap], ...]
+    budgets: tuple[Item[Budget], ...]
     arms: tuple[Item[Arm], ...]
     emotion: tuple[Item[EmotionRule], ...]
     moments: tuple[Item[MomentRule], ...]

@@ -25,7 +25,14 @@ from serving.contract import (
     VisitorPatch,
 )
 from serving.people.forms import AgentEventIn, AgentIn, RoutingIn
-from serving.people.handover_forms import AppointmentIn, CallTriedIn, ChoiceIn, HandoverIn, HandoverStepIn
+from serving.people.handover_forms import (
+    AppointmentIn,
+    CallTriedIn,
+    ChoiceIn,
+    HandoverIn,
+    HandoverStepIn,
+    NegotiationIn,
+)
 
 TAGS: Final = {
     "Decisions": "Ask what to do next for a customer, and why.",
@@ -371,6 +378,17 @@ OPERATIONS: Final = {
         examples={
             "an agent takes it": {"state": "accepted", "agent_id": "agent-7"},
             "it is resolved": {"state": "resolved"},
+        },
+    ),
+    "POST /v1/handovers/{handover_id}/negotiation": Operation(
+        "Handovers",
+        "negotiate",
+        "Ask for alternatives within what is left to give, or take one",
+        people.NegotiationAnswer,
+        NegotiationIn,
+        examples={
+            "what may be offered": {"request_id": "n-1"},
+            "an agent takes one": {"request_id": "n-2", "take": "loyalty-discount"},
         },
     ),
     "GET /v1/call-backs/slots": Operation(

@@ -12,7 +12,15 @@ from serving.contract import parse
 from serving.http.looking import Look
 from serving.http.replies import json_reply, problems, read_body
 from serving.people import call_backs, handovers, lapsing, package
-from serving.people.handover_forms import AppointmentIn, CallTriedIn, ChoiceIn, HandoverIn, HandoverStepIn
+from serving.people.handover_forms import (
+    AppointmentIn,
+    CallTriedIn,
+    ChoiceIn,
+    HandoverIn,
+    HandoverStepIn,
+    NegotiationIn,
+)
+from serving.people.helping import negotiating
 
 HandoverPath = Annotated[str, Path(max_length=64, pattern=r"^h-[0-9a-f]{32}$")]
 
@@ -56,11 +64,27 @@ def handover_routes(app: FastAPI, brain: Brain) -> None:
         read = partial(package.read, brain, handover_id, caller, purpose_stated=look.purpose_stated)
         return await look.of_handover(brain, handover_id, read)
 
+    _negotiation_route(app, brain)
+
     @app.post("/v1/handovers/{handover_id}/steps", responses=problems(404, 409, 422, 503))
     async def step(handover_id: HandoverPath, request: Request) -> Response:
         """Offer, accept, give back, transfer, resolve or cancel a handover, or make it a call-back or a ticket."""
         asked, caller = parse(HandoverStepIn, await read_body(request)), caller_of(request.scope)
         return json_reply(await brain.pools.short.run(handovers.take_step, brain, handover_id, asked, caller))
+
+
+def _negotiation_route(app: FastAPI, brain: Brain) -> None:
+    @app.post("/v1/handovers/{handover_id}/negotiation", responses=problems(403, 404, 409, 410, 422, 503))
+    async def negotiate(handover_id: HandoverPath, request: Request) -> Response:
+        """Ask for alternatives within what is left to give to the customer, or take one in place of what is on offer.
+
+        Every alternative passes all gates and is recorded. What is taken is held for the customer until its offer
+        expires; it is given when they accept it.
+        """
+        asked, caller = parse(NegotiationIn, await read_body(request)), caller_of(request.scope)
+        row = await brain.pools.short.run(negotiating.row_for, brain, handover_id, caller)
+        by = doer_of(request.scope).who
+        return json_reply(await negotiating.negotiate(brain, row, asked, by))
 
 
 def _call_back_routes(app: FastAPI, brain: Brain) -> None:

@@ -49,7 +49,8 @@ async def record_answer(desk: Desk, visitor: Visitor, handover_id: str, fields: 
     if said not in _ANSWERS:
         raise RequestError("outcome", "choose one of the answers")
     outcome = parsed(OutcomeIn, outcome_id=f"desk-{once}", offer_id=offer_id, outcome=_REACHED.get(said, said))
-    await desk.brain.pools.short.run_async(outcomes.record_outcome, desk.brain, outcome)
+    record = partial(outcomes.record_outcome, within_budget=True)
+    await desk.brain.pools.short.run_async(record, desk.brain, outcome)
     about = {"offer_id": offer_id, "action": _action(desk, fields)}
     await desk.note_doing(visitor, handover_id, said, once, **about)
     return f"{DESK}/{handover_id}?done=kept&what={said}&once={once}"

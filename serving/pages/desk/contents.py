@@ -14,6 +14,7 @@ from serving.customers.rights.notices import notices
 from serving.pages.desk.acts import DOUBTS
 from serving.pages.desk.consents import is_outbound_call, is_phone
 from serving.pages.desk.corrections import correctable
+from serving.pages.desk.negotiation import as_shown
 from serving.pages.desk.presence import STATES
 from serving.pages.desk.view import (
     consents_of,
@@ -29,6 +30,7 @@ from serving.pages.desk.words import ago, day, words
 from serving.pages.languages import Language
 from serving.people import agents, call_backs, handovers, package
 from serving.people.helping import hearing
+from serving.people.helping.negotiating import Negotiated
 
 Json = dict[str, Any]
 FIRST: Final = 10
@@ -93,10 +95,10 @@ class ShownConversation:
     def _t(self) -> dict[str, str]:
         return words(self.lang)
 
-    def known(self, answer: Json | None, asked: Mapping[str, str]) -> Json:
-        """Return all that the page of a conversation shows."""
+    def known(self, answer: Json | None, asked: Mapping[str, str], deal: Negotiated | None) -> Json:
+        """Return all that the page of a conversation shows; of a negotiation instead of suggestions if there is one."""
         handover_id = self.handover["handover_id"]
-        decision = None if answer is None else answer["decision_id"]
+        decision = answer["decision_id"] if answer is not None else deal.decision_id if deal is not None else None
         candidates = gates(self.brain, decision) if decision is not None else []
         done = handovers.doings_of_agents(self.brain, handover_id)
         first, others = split(self._offers(answer), done)
@@ -107,6 +109,8 @@ class ShownConversation:
             "package": self._package(),
             "correct": correctable(self._release, hearing.shown(self.brain, self.row), self.lang),
             "decision_id": decision,
+            "negotiation": None if deal is None else as_shown(self.brain, deal, self.lang),
+            "negotiates": bool(self._release.catalogue.budgets),
             "first": first,
             "others": others,
             "dont": not_to_do(self._release, candidates, self.lang),

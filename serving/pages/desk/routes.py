@@ -12,7 +12,7 @@ from fastapi import FastAPI, Query, Request, Response
 from decisioning.errors import BrainError, NotFound, WrongState
 from serving.access.people.requests import People, read_form
 from serving.brain.runtime import Brain
-from serving.pages.desk import acts, consents, corrections, presence
+from serving.pages.desk import acts, consents, corrections, negotiation, presence
 from serving.pages.desk.looked import not_held, stating
 from serving.pages.desk.site import DESK, Desk, Visitor, sent_to
 from serving.people import handovers
@@ -24,7 +24,7 @@ Fields = dict[str, str]
 Act = Callable[[Desk, Visitor, str, Fields], Awaitable[str]]
 """The desk, who acts, a handover and the fields of a form -> the path of the page that follows."""
 _HANDOVER: Final = f"{DESK}/{{handover_id}}"
-_ASKED: Final = ("why_not", "done", "what", "once", "slots", "consent")
+_ASKED: Final = ("why_not", "done", "what", "once", "slots", "consent", "negotiate")
 """What the page of a conversation may be asked for."""
 _LONGEST: Final = 100
 _ACTS: Final[dict[str, Act]] = {
@@ -33,6 +33,7 @@ _ACTS: Final[dict[str, Act]] = {
     "doubt": acts.keep_doubt,
     "instead": acts.do_instead,
     "correct": corrections.correct,
+    "swap": negotiation.swap,
     "note": acts.keep_note,
     "stop": consents.stop_purpose,
     "grant": consents.grant_purpose,
@@ -114,8 +115,8 @@ def _conversation_routes(app: FastAPI, desk: Desk) -> None:
         return await _shown(desk, request, handover_id, "desk/handover.html", **asked)
 
     @app.get(f"{_HANDOVER}/now", include_in_schema=False)
-    async def conversation_now(request: Request, handover_id: str) -> Response:
-        return await _shown(desk, request, handover_id, "desk/now.html")
+    async def conversation_now(request: Request, handover_id: str, negotiate: Short = "") -> Response:
+        return await _shown(desk, request, handover_id, "desk/now.html", negotiate=negotiate)
 
 
 async def _shown(desk: Desk, request: Request, handover_id: str, template: str, **asked: str) -> Response:

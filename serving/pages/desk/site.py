@@ -15,16 +15,17 @@ from serving.access.looks import Doer, doer_of, looker_of, note_recorded
 from serving.access.people.requests import People, signed_in_of
 from serving.access.people.signing import new_token
 from serving.brain.runtime import Brain
-from serving.contract import OutcomeIn
-from serving.customers import looking, outcomes
+from serving.customers import looking
+from serving.pages.desk import negotiation
 from serving.pages.desk.contents import Json, ShownConversation, home_of
-from serving.pages.desk.view import number_of, suggestion_ask, superseded
+from serving.pages.desk.view import number_of, suggestion_ask
 from serving.pages.desk.words import words
 from serving.pages.frame import page
 from serving.pages.languages import LANGUAGES, Language
 from serving.pages.me.words import language_of
 from serving.people import handovers
 from serving.people.handover_forms import HandoverStepIn
+from serving.people.helping import negotiating
 
 DESK: Final = "/desk"
 _NAMES: Final[dict[Language, str]] = {"nl": "Nederlands", "en": "English"}
@@ -124,9 +125,13 @@ class Desk:
         """Return one conversation, once it is recorded that the agent looks at the customer."""
         row = await self.check_holds(visitor, handover_id)
         lang, looker = self.language(request), looker_of(request.scope, None)
-        answer = await self._suggested(handovers.as_json(row), row.stream, lang)
+        answer, deal = None, None
+        if asked.get("negotiate"):
+            deal = await negotiation.negotiated(self, row, lang)
+        else:
+            answer = await self._suggested(handovers.as_json(row), row.stream, lang)
         shown = ShownConversation(self.brain, row, lang, visitor.caller)
-        read, whom = partial(shown.known, answer, asked), looking.seen_in_handover(self.brain, handover_id)
+        read, whom = partial(shown.known, answer, asked, deal), looking.seen_in_handover(self.brain, handover_id)
         known = await self.brain.pools.long.run(looking.shown, self.brain, looker, read, whom)
         note_recorded(request.scope)
         return self.page(request, visitor, template, **known, **_after_click(handover_id, asked, words(lang)))
@@ -137,9 +142,7 @@ class Desk:
         ask = suggestion_ask(self.brain.snapshot.release, handover, number, lang)
         if ask is None:
             return None
-        for offer_id in await self.brain.pools.short.run(superseded, self.brain, stream, ask):
-            ended = OutcomeIn(outcome_id=f"desk-ended-{offer_id}", offer_id=offer_id, outcome="expired")
-            await self.brain.pools.short.run_async(outcomes.record_outcome, self.brain, ended)
+        await self.brain.pools.short.run(negotiating.expire_unsaid, self.brain, stream, ask)
         return answer_for("agent", await self.brain.commit(ask))
 
 

@@ -10,7 +10,6 @@ from decisioning.facts.standing import Standing
 from decisioning.facts.standing_rules import NO_PAST
 from features.ledger import now_us
 from serving.brain import explaining
-from serving.brain.repeats import request_key
 from serving.brain.runtime import Brain
 from serving.people.package import agents_channel, signals_shown
 
@@ -54,28 +53,14 @@ def suggestion_ask(release: Release, handover: Mapping[str, Any], number: str, l
 
 
 def number_of(brain: Brain, stream: str) -> str:
-    """Return what changes whenever the customer did or said something, or an outcome that rules ask for happened."""
+    """Return what changes whenever the customer did or said something, an outcome that rules ask for happened, or
+    something was given away to them."""
     rules = brain.snapshot.release.standing_rules
     (standing,), (version,) = brain.ledger.read_with_signals(stream, rules=rules, now_us=now_us())
     happened = [outcome.at_us for of_action in standing.outcomes.values() for outcome in of_action]
     consents = sum(consent.record for consent in standing.consents)
-    return f"{version}-{len(happened)}-{max(happened, default=0)}-{consents}"
-
-
-def superseded(brain: Brain, stream: str, ask: Ask) -> list[str]:
-    """Return the offers of earlier suggestions on this channel that nobody said, and that are not of this request.
-
-    Their reservations would keep the same action from being suggested again in the same conversation.
-    """
-    record = brain.ledger.lookup(request_key(ask, 0))
-    own = () if record is None else (record.folded or {"contacts": ()})["contacts"]
-    kept, now = {contact["offer_id"] for contact in own}, now_us()
-    return [
-        contact.offer_id
-        for contact in own_standing(brain, stream).contacts
-        if contact.channel == ask.channel and contact.state == "reserved" and now < contact.reserved_until_us
-        if contact.offer_id not in kept
-    ]
+    given = "".join(f"-{one.at_us}{'g' if one.given else 'h'}" for one in standing.concessions[-2:])
+    return f"{version}-{len(happened)}-{max(happened, default=0)}-{consents}{given}"
 
 
 def doings(brain: Brain, row: Any) -> list[Doing]:
