@@ -106,20 +106,20 @@ def why_not_chosen(
     words, view = _WORDS[locale], computed.view
     if any(offer["action"] == view.actions[i].id for placement in placed for offer in placement["offers"]):
         return words["same"]
+    if computed.mood.silence_sales and view.actions[i].commercial:
+        return words["silenced"]
     here = [placement for placement in placed if view.placements[placement["name"]].mask[i]]
     first = next((offer for placement in here for offer in placement["offers"]), None)
     if first is None:
-        return words[_why_nothing(computed, i, {placement["empty_reason"] for placement in here})]
+        return words[_why_nothing({placement["empty_reason"] for placement in here})]
     row = view.ids.index(first["treatment"])
     if _rank(computed, row) >= _rank(computed, i):
         return words["below"].format(title(row))
     return words["no room"] if first["probability"] == 1.0 else words["by chance"].format(title(row))
 
 
-def _why_nothing(computed: Computation, i: int, why: set[str]) -> str:
+def _why_nothing(why: set[str]) -> str:
     """Return the key of the sentence for a candidate where nothing is shown for these reasons."""
-    if "silenced" in why and computed.view.actions[i].commercial:
-        return "silenced"
     if "explored_nothing" in why:
         return "nothing by chance"
     return "no room" if "no_room" in why else "nothing"

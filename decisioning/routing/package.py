@@ -24,7 +24,9 @@ MAX_REFUSALS: Final = 20
 """Of how many actions the package says why they must not be offered."""
 _TREND_FROM: Final = 0.2
 """From which change of the sentiment on the messages count as more or less negative."""
-_SURE: Final = ((0.8, "high"), (0.5, "medium"), (0.0, "low"))
+_LIKELY: Final = 0.5
+"""From which certainty an intent is told of somebody whose need goes before all else."""
+_SURE: Final = ((0.8, "high"), (_LIKELY, "medium"), (0.0, "low"))
 _NEGATIVE_FROM: Final = 0.5
 _ASKED: Final = ("wants_person", "complaint", "repetition")
 _FIGURES: Final = ("issue", "tier", "automation", "price_eur", "confidence")
@@ -136,6 +138,8 @@ def _wants(situation: Situation) -> Json:
     )
     intent = next((i for i in situation.release.catalogue.intents if i.id == heard.get("intent")), None)
     sure = heard.get("intent_confidence") if intent else None
+    if situation.handover.get("first") and (sure or 0.0) < _LIKELY:
+        intent, sure = None, None
     return {
         "reason": situation.handover["reason"],
         "approved_text": situation.handover.get("text"),
@@ -155,13 +159,20 @@ def _mood(situation: Situation) -> Json:
     scored = [m for m in situation.messages if "sentiment" in m]
     if not scored:
         return {"shown": False, "text": situation.text("nothing heard"), "use": "never"}
-    change = scored[-1]["sentiment"] - scored[0]["sentiment"]
-    trend = "worse" if change <= -_TREND_FROM else "better" if change >= _TREND_FROM else "same"
+    trend = _trend([m["sentiment"] for m in scored])
     cues = [situation.text(name) for name in ("shouting", "punctuation") if any(m.get(name) for m in scored)]
     if any(m.get("negative", 0.0) >= _NEGATIVE_FROM for m in scored):
         cues.append(situation.text("negative"))
-    text = situation.text(trend)
+    text = situation.text(trend or "single")
     return {"shown": True, "trend": trend, "text": text, "cues": cues, "messages": len(scored), "use": "act_on"}
+
+
+def _trend(sentiments: Sequence[float]) -> Literal["worse", "better", "same"] | None:
+    """Return how the sentiment went from the first message to the last; None of a single message."""
+    if len(sentiments) < 2:
+        return None
+    change = sentiments[-1] - sentiments[0]
+    return "worse" if change <= -_TREND_FROM else "better" if change >= _TREND_FROM else "same"
 
 
 def _newest(events: Iterable[Interaction]) -> list[Interaction]:

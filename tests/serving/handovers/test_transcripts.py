@@ -1,4 +1,4 @@
-"""Conversations from their first word to their end: when a person was called, why, for whom, and what was said."""
+"""Conversations from their first word to their end: when a person was called, why, for whom, and what they read."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -13,18 +13,33 @@ from serving.brain import releasing
 from serving.brain.runtime import Brain
 from serving.people import lapsing
 from serving.settings import Workspace
-from tests.serving.workspaces import Client, Json, offers, signal
+from tests.serving.workspaces import Client, Json, consent, offers, signal
 from training.simulator import telecom
 
-TRANSCRIPTS = yaml.safe_load((Path(__file__).parent / "transcripts.yaml").read_text())
+COMMON, TRANSCRIPTS = yaml.safe_load_all((Path(__file__).parent / "transcripts.yaml").read_text())
 SELLS = ("grow", "retain", "nurture")
+FACTS = {
+    "time_zone": "Europe/Amsterdam",
+    "age": 41,
+    "segment": "family",
+    "payment_method": "transfer",
+    "arrears_eur": 0.0,
+    "has_broadband": True,
+    "has_tv": False,
+    "has_mobile": False,
+    "download_mbps": 500,
+    "monthly_fee_eur": 55.0,
+    **dict.fromkeys(("hardship", "vulnerable", "bereaved", "open_complaint"), False),
+}
 LONGEST_PROMISE_S = 1210
 
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     root = tmp_path_factory.mktemp("transcripts") / "polder"
-    releasing.new(root, telecom.catalogue_files())
+    files = telecom.catalogue_files()
+    settings = files["settings.yaml"]
+    releasing.new(root, files | {"settings.yaml": f"{settings}  handover: {{text_before_h: 1}}\n"})
     workspace = Workspace.open(root)
     releasing.release(workspace, "test")
     brain = Brain(workspace)
@@ -38,7 +53,9 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 @pytest.mark.parametrize("case", TRANSCRIPTS, ids=[case["name"] for case in TRANSCRIPTS])
 def test_a_conversation_is_handed_over_when_it_should_be_and_ends(client: Client, case: Json) -> None:
     name = case["name"]
-    assert client("PATCH", f"/v1/customers/c-{name}", {"facts": {"time_zone": "Europe/Amsterdam"}})[0] == 200
+    assert client("PATCH", f"/v1/customers/c-{name}", {"facts": FACTS})[0] == 200
+    granted = [consent(f"c-{name}", purpose) for purpose in ("marketing", "profiling")]
+    assert client("POST", "/v1/consents", granted)[0] == 200
     handed_over: list[Json | None] = []
     for n, said in enumerate(case["said"]):
         confirmed = tell(client, name, said)
@@ -53,6 +70,7 @@ def test_a_conversation_is_handed_over_when_it_should_be_and_ends(client: Client
     if handed_over[-1] is not None:
         handover = handed_over[-1]["handover_id"]
         check_terms(client, handover, case)
+        assert summary(client, handover) == package_of(case)
         ENDS[case["ends"]](client, handover)
         assert client("GET", f"/v1/handovers/{handover}")[1]["state"] == "resolved"
 
@@ -86,6 +104,31 @@ def check_terms(client: Client, handover: str, case: Json) -> None:
     if days := case.get("due_days"):
         due = datetime.fromisoformat(shown["due_at"]) - datetime.fromisoformat(shown["opened_at"])
         assert abs(due - timedelta(days=days)) < timedelta(minutes=1)
+
+
+def package_of(case: Json) -> Json:
+    """Return what a file says of the package: of each conversation, and what is told in all of its language."""
+    said = [f"customer: {line}" for line in case["said"] if isinstance(line, str)]
+    return {**COMMON[case.get("locale", "nl")], **case["package"], "says": said}
+
+
+def summary(client: Client, handover: str) -> Json:
+    """Return what the package tells the agent, in short; what is empty is left out."""
+    status, package = client("GET", f"/v1/handovers/{handover}/package")
+    assert status == 200, package
+    wants, mood, titles = package["wants"], package["mood"], [one["title"] for one in package["suggestions"]]
+    told = {
+        "wants": f"{wants['title']} ({wants['confidence']})" if wants["title"] else None,
+        "asks": wants["asks"],
+        "mood": [mood["text"], *mood["cues"]],
+        "says": [f"{one['speaker']}: {one['text']}" for one in package["words"]],
+        "knows": [f"{one['label']}: {one['text']}" for heading in package["facts"] for one in heading["facts"]],
+        "shown": sorted(one["action"] for one in package["tried"]["shown"]),
+        "do": titles,
+        "do_not": sorted({one["why"] for one in package["not_to_offer"]}),
+        "help": package["help"]["acknowledge"],
+    }
+    return {name: value for name, value in told.items() if value}
 
 
 def solved(client: Client, handover: str) -> None:
