@@ -112,7 +112,7 @@ def test_of_32_who_want_a_handover_one_gets_it(brain: Brain) -> None:
     assert max(held_at_once(brain, agent) for agent in set(takers.values())) <= 3
 
 
-@pytest.mark.promise("handovers.survive")
+@pytest.mark.promise("serving.kill")
 def test_what_was_answered_survives_that_everything_is_killed(brain: Brain) -> None:
     told = race(brain, "live", "", kills=8, lines=40, ends=False)
     assert len(told) > 100
