@@ -38,6 +38,14 @@ def put_back(url: str, revision: str, body_of: "Callable[[Fold, int], bytes] | N
     engine.dispose()
 
 
+def tables_since(revision: str) -> tuple[str, ...]:
+    """Return the names of the tables that migrations after `revision` made."""
+    with sa.create_engine("sqlite://").begin() as connection:
+        _upgrade(connection, revision)
+        before = sa.inspect(connection).get_table_names()
+    return tuple(name for name in METADATA.tables if name not in before)
+
+
 def _upgrade(connection: sa.Connection, revision: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(features.ledger.migrations.__file__).parent))
