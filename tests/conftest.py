@@ -37,7 +37,10 @@ if "PYTEST_DEBUG_TEMPROOT" not in os.environ and MEMORY.is_dir() and shutil.disk
     tempfile.tempdir = str(MEMORY)  # of this process only
 
 SERVER = ("tests/serving/test_server_", "tests/serving/test_lifecycle_server.py")
-STORES = ("tests/features/ledger/", "tests/features/signals/", "tests/features/test_store_")
+STORES = (
+    *("tests/features/ledger/", "tests/features/signals/", "tests/features/test_store_"),
+    "tests/serving/handovers/test_on_postgresql.py",
+)
 PAGES = ("tests/pages/",)
 SLOW = (
     "tests/pages/",
@@ -153,6 +156,15 @@ def migrations_run_once() -> Iterator[None]:
     database._upgrade = migrated.upgrade
     yield
     database._upgrade = migrated.really_upgrade
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The url of a PostgreSQL server for this run; it is started only if a test needs it."""
+    from tests.postgres_server import postgres_at
+
+    with postgres_at() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -22,12 +22,16 @@ SMALL = Path(__file__).parents[1] / "catalogues" / "small"
 Json = dict[str, Any]
 
 
-def small_workspace(root: Path, more: str = "") -> Workspace:
+def small_workspace(root: Path, more: str = "", database: str | None = None) -> Workspace:
     """Return a released workspace with the small catalogue, without exploration: the best offer is shown.
 
     :param more: what another file of the catalogue holds
+    :param database: the url of a new database of a server, in place of a file
     """
     releasing.new(root)
+    if database is not None:
+        with (root / "brain.yaml").open("a") as settings:
+            settings.write(f"\ndatabase: {{url: '{database}'}}\n")
     for starter in (root / "catalogue").glob("*.yaml"):
         starter.unlink()
     for file in SMALL.glob("*.yaml"):

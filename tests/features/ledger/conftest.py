@@ -12,7 +12,7 @@ from features.ledger import Ledger, database
 from features.ledger.database import Database
 from features.ledger.tables import METADATA
 from tests import migrated
-from tests.postgres_server import new_database, postgres_at
+from tests.postgres_server import new_database
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -21,13 +21,6 @@ def migrations_run() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(database, "_upgrade", migrated.really_upgrade)
         yield
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """The url of a server for this run."""
-    with postgres_at() as url:
-        yield url
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from serving.http.people.news import people_sources
 from serving.people.agents import check_own, forget_presence
 from serving.people.queue import Queue
 from serving.people.routing import LATE
+from tests.serving.handovers.conftest import NewDatabase
 from tests.serving.workspaces import Client, Json, small_workspace
 
 ROUTING = """
@@ -39,8 +40,8 @@ CHAT: Json = {"channel": "chat", "skill": "bill", "language": "nl", "reason": "a
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    brain = Brain(small_workspace(tmp_path_factory.mktemp("agents") / "shop", ROUTING))
+def client(tmp_path_factory: pytest.TempPathFactory, database: NewDatabase) -> Iterator[Client]:
+    brain = Brain(small_workspace(tmp_path_factory.mktemp("agents") / "shop", ROUTING, database()))
     yield Client(brain)
     brain.close()
 

@@ -8,6 +8,7 @@ import pytest
 
 from serving.answers import people
 from serving.brain.runtime import Brain
+from tests.serving.handovers.conftest import NewDatabase
 from tests.serving.workspaces import Client, Json, small_workspace
 
 CALENDAR = """\
@@ -18,8 +19,8 @@ calendars:
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    brain = Brain(small_workspace(tmp_path_factory.mktemp("call-backs") / "shop", CALENDAR))
+def client(tmp_path_factory: pytest.TempPathFactory, database: NewDatabase) -> Iterator[Client]:
+    brain = Brain(small_workspace(tmp_path_factory.mktemp("call-backs") / "shop", CALENDAR, database()))
     yield Client(brain)
     brain.close()
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from serving.brain.runtime import Brain
+from tests.serving.handovers.conftest import NewDatabase
 from tests.serving.workspaces import Client, Json, ask, signal, small_workspace, welcome
 
 HERO = {"placements": [{"name": "hero"}, {"name": "sidebar", "limit": 2}]}
@@ -16,8 +17,8 @@ CHAT = {"conversation_id": "chat-1", "channel": "chat", "reason": "asks for a pe
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    brain = Brain(small_workspace(tmp_path_factory.mktemp("handovers") / "shop"))
+def client(tmp_path_factory: pytest.TempPathFactory, database: NewDatabase) -> Iterator[Client]:
+    brain = Brain(small_workspace(tmp_path_factory.mktemp("handovers") / "shop", database=database()))
     yield Client(brain)
     brain.close()
 

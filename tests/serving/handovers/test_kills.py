@@ -16,6 +16,7 @@ from features.ledger.tables import HANDOVERS
 from serving.brain.runtime import Brain
 from serving.people import call_backs
 from tests.serving.handovers import racer
+from tests.serving.handovers.conftest import NewDatabase
 from tests.serving.handovers.test_agents import held_at_once
 from tests.serving.handovers.test_call_backs import CALENDAR
 from tests.serving.handovers.test_taking_races import opened, row_stream
@@ -27,8 +28,8 @@ Told = list[list[str]]
 
 
 @pytest.fixture
-def brain(tmp_path: Path) -> Iterator[Brain]:
-    brain = Brain(small_workspace(tmp_path / "shop", CALENDAR))
+def brain(tmp_path: Path, database: NewDatabase) -> Iterator[Brain]:
+    brain = Brain(small_workspace(tmp_path / "shop", CALENDAR, database()))
     yield brain
     brain.close()
 

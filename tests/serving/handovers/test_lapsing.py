@@ -14,6 +14,7 @@ from serving.answers import people
 from serving.answers.decisions import DecisionAnswer
 from serving.brain.runtime import Brain
 from serving.people import lapsing
+from tests.serving.handovers.conftest import NewDatabase
 from tests.serving.workspaces import Client, Json, ask, consent, small_workspace
 
 PEOPLE = """\
@@ -29,8 +30,8 @@ TICKET = ("ticket", "lead")
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    brain = Brain(small_workspace(tmp_path_factory.mktemp("lapsing") / "shop", PEOPLE))
+def client(tmp_path_factory: pytest.TempPathFactory, database: NewDatabase) -> Iterator[Client]:
+    brain = Brain(small_workspace(tmp_path_factory.mktemp("lapsing") / "shop", PEOPLE, database()))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lapsing, "CLAIM_US", 0)  # the tests sweep more often than replicas take turns
         yield Client(brain)

@@ -17,6 +17,7 @@ from serving.events.moments import Watcher
 from serving.people.agent_events import record
 from serving.people.forms import AgentEventIn
 from serving.people.measuring import _reported, measure
+from tests.serving.handovers.conftest import NewDatabase
 from tests.serving.handovers.test_agents import add, opened, state
 from tests.serving.workspaces import Client, Json, ask, decide_and_send, offers, signal, small_workspace, welcome
 
@@ -140,9 +141,9 @@ def test_a_proactive_chat_is_opened_by_browsing_while_an_agent_is_free_and_withi
 
 
 @pytest.fixture(scope="module")
-def advised(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+def advised(tmp_path_factory: pytest.TempPathFactory, database: NewDatabase) -> Iterator[Client]:
     more = CHAT.replace("mode: own", "mode: advise")
-    brain = Brain(small_workspace(tmp_path_factory.mktemp("advised") / "shop", more))
+    brain = Brain(small_workspace(tmp_path_factory.mktemp("advised") / "shop", more, database()))
     yield Client(brain)
     brain.close()
 

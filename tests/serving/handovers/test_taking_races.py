@@ -19,6 +19,7 @@ from serving.people.handover_forms import HandoverIn
 from serving.people.handovers import listed, open_handover
 from serving.people.queue import Queue
 from tests.serving.handovers import taker
+from tests.serving.handovers.conftest import NewDatabase
 from tests.serving.handovers.test_agents import held_at_once
 from tests.serving.workspaces import small_workspace
 
@@ -45,10 +46,12 @@ def run_takers(root: Path, agents: Iterable[str], seed: int, most: int) -> list[
 
 @pytest.mark.long
 @pytest.mark.promise("routing.room")
-def test_processes_that_are_killed_lose_nobody_and_never_overfill_an_agent(tmp_path: Path) -> None:
+def test_processes_that_are_killed_lose_nobody_and_never_overfill_an_agent(
+    tmp_path: Path, database: NewDatabase
+) -> None:
     """Three processes take for two agents with room for three. All are killed again and again, in the middle of it."""
     root, rng = tmp_path / "shop", random.Random(7)
-    brain = Brain(small_workspace(root))
+    brain = Brain(small_workspace(root, database=database()))
     for agent in ("solo", "other"):
         put(brain, agent, AGENT)
     handovers = opened(brain, 32)
@@ -82,11 +85,11 @@ def row_stream(brain: Brain, handover: str) -> str:
 @pytest.mark.long
 @pytest.mark.promise("routing.offers")
 def test_replicas_that_route_at_the_same_time_offer_nobody_twice(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: NewDatabase
 ) -> None:
     """The claim, by which replicas take turns, is switched off: exactness does not rest on it."""
     monkeypatch.setattr("serving.people.queue._CLAIM_US", 0)
-    first = Brain(small_workspace(tmp_path / "shop", "routing: {mode: own, last_new_s: 0}"))
+    first = Brain(small_workspace(tmp_path / "shop", "routing: {mode: own, last_new_s: 0}", database()))
     second = Brain(first.workspace)
     agents = [f"a-{n}" for n in range(5)]
     for agent in agents:
