@@ -24,6 +24,16 @@ class Agent:
     shift_starts_us: int
     shift_ends_us: int
 
+    def room_beyond_others(self, channel: str) -> int:
+        """Return how many more conversations they hold at once on this channel than on the best of their others."""
+        others = [most for name, most in self.capacity.items() if name != channel and most]
+        return self.capacity.get(channel, 0) - max(others) if others else 0
+
+    def not_asked_by(self, waiting: "Waiting") -> int:
+        """Return how many of their skills, languages and trainings this customer does not need."""
+        needed = (waiting.skill in self.proficiency) + (waiting.language in self.languages)
+        return len(self.proficiency) + len(self.languages) - needed + len(self.trained - waiting.needs)
+
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
@@ -69,13 +79,17 @@ class Presence:
     def room(self, channel: str) -> int:
         """Return how many more conversations on this channel the agent can hold beside those of now.
 
-        Each conversation takes a share of the agent: one divided by the capacity for its channel.
+        Each conversation takes a share of the agent: one divided by the capacity for its channel, and the whole agent
+        if they have none for it.
         """
         most = self.agent.capacity.get(channel, 0)
         if not self.available or not most:
             return 0
-        share = sum((Fraction(n, self.agent.capacity[c]) for c, n in self.conversations.items() if n), Fraction())
-        return int((1 - share) * most)
+        held = {name: n for name, n in self.conversations.items() if n}
+        if not held.keys() - {channel}:
+            return max(most - held.get(channel, 0), 0)
+        share = sum((Fraction(n, self.agent.capacity.get(name) or 1) for name, n in held.items()), Fraction())
+        return max(int((1 - share) * most), 0)
 
 
 class Roster:
@@ -86,15 +100,21 @@ class Roster:
         self.place = {agent.id: n for n, agent in enumerate(self.agents)}
         starts_ends = [(a.shift_starts_us, a.shift_ends_us) for a in self.agents]
         self.shifts_us: NDArray[np.int64] = np.asarray(starts_ends, dtype=np.int64).reshape(-1, 2)
-        self._qualified: dict[Hashable, NDArray[np.bool_]] = {}
+        self._missing: dict[Hashable, tuple[tuple[str | None, ...], NDArray[np.bool_]]] = {}
 
     def qualified(self, waiting: Waiting) -> NDArray[np.bool_]:
         """Return who meets every hard requirement, bool (n_agents,), whatever the time and however busy."""
-        mask = self._qualified.get(waiting.kind)
-        if mask is None:
-            mask = np.asarray([not missing(waiting, agent) for agent in self.agents], dtype=np.bool_)
-            self._qualified[waiting.kind] = mask
-        return mask
+        return self._of_kind(waiting)[1]
+
+    def missing(self, waiting: Waiting) -> tuple[str | None, ...]:
+        """Return of each agent a hard requirement that they do not meet; None if they meet all."""
+        return self._of_kind(waiting)[0]
+
+    def _of_kind(self, waiting: Waiting) -> tuple[tuple[str | None, ...], NDArray[np.bool_]]:
+        if waiting.kind not in self._missing:
+            reasons = tuple(missing(waiting, agent) for agent in self.agents)
+            self._missing[waiting.kind] = reasons, np.asarray([reason is None for reason in reasons], dtype=np.bool_)
+        return self._missing[waiting.kind]
 
 
 def missing(waiting: Waiting, agent: Agent) -> str | None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decisioning.lazy import lazy_property
-from decisioning.routing.people import Presence, Roster, Waiting, missing
+from decisioning.routing.people import Presence, Roster, Waiting
 from decisioning.routing.rules import RoutingRules
 
 _US = 1e6
@@ -47,7 +47,8 @@ class Staff:
     def held_for(self, waiting: Waiting) -> int | None:
         """Return the place of the agent whom a customer knows and waits for; None if they take whoever may help."""
         place = self.roster.place.get(waiting.knows or "")
-        if place is None or self.waited_s(waiting) >= self.rules.known_agent_s or not self.on_shift[place]:
+        longest_s = self.rules.waits_for_known_s(helps=waiting.helps)
+        if place is None or self.waited_s(waiting) >= longest_s or not self.on_shift[place]:
             return None
         return place if self.roster.qualified(waiting)[place] else None
 
@@ -60,12 +61,12 @@ class Staff:
 
     def lacking(self, waiting: Waiting, places: Iterable[int]) -> Iterator[str | None]:
         """Yield of each of these agents why they do not get this customer now; None if they may."""
-        qualified, too_many_upset = self.roster.qualified(waiting), self.too_many_upset(waiting)
+        missing, too_many_upset = self.roster.missing(waiting), self.too_many_upset(waiting)
         least = self.rules.min_proficiency(waiting.skill, self.waited_s(waiting))
         for place in places:
             presence = self.presences[place]
-            if not qualified[place]:
-                yield missing(waiting, presence.agent)
+            if missing[place]:
+                yield missing[place]
             elif presence.agent.proficiency[waiting.skill] < least:
                 yield "proficiency"
             elif not self.on_shift[place]:
@@ -115,7 +116,7 @@ def rank(waiting: Waiting, staff: Staff) -> RankedAgents:
     waited_s = staff.waited_s(waiting)
     relaxes = staff.rules.relaxes_in_s(waiting.skill, waited_s)
     if held is not None:
-        relaxes = min(staff.rules.known_agent_s - waited_s, relaxes or np.inf)
+        relaxes = min(staff.rules.waits_for_known_s(helps=waiting.helps) - waited_s, relaxes or np.inf)
     return RankedAgents(tuple(sorted(ranked, key=lambda r: (-r.score_s, r.agent))), lacking, relaxes)
 
 
@@ -131,10 +132,14 @@ def fit(waiting: Waiting, presence: Presence, staff: Staff) -> dict[str, float]:
     rules = staff.rules
     idle_s = 0.0 if presence.busy else min((staff.now_us - presence.idle_since_us) / _US, rules.most_idle_s)
     keeps_free_s = 0.0 if presence.busy else rules.keep_free_s.get(waiting.channel, 0.0)
+    agent = presence.agent
     return {
-        "proficiency": rules.proficiency_s * presence.agent.proficiency[waiting.skill],
-        "known_agent": rules.known_s * (presence.agent.id == waiting.knows),
+        "proficiency": rules.proficiency_s * agent.proficiency[waiting.skill],
+        "known_agent": rules.known_s * (agent.id == waiting.knows),
         "idle": rules.idle_weight * idle_s,
         "keep_free": -keeps_free_s,
+        "fill": rules.fill_s.get(waiting.channel, 0.0) * presence.conversations.get(waiting.channel, 0),
+        "capacity": 0.0 if presence.busy else rules.capacity_s * agent.room_beyond_others(waiting.channel),
+        "versatile": -rules.versatile_s * agent.not_asked_by(waiting),
         "upset_in_a_row": -rules.upset_s * presence.upset_in_a_row * waiting.upset,
     }

@@ -53,5 +53,4 @@ def room_beside(agent: Agent, held: Iterable[str], channel: str) -> int:
     counts: dict[str, int] = {}
     for one in held:
         counts[one] = counts.get(one, 0) + 1
-    known = {name: n for name, n in counts.items() if agent.capacity.get(name)}
-    return 0 if len(known) < len(counts) else Presence(agent, 0, known).room(channel)
+    return Presence(agent, 0, counts).room(channel)

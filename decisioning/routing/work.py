@@ -98,9 +98,9 @@ def _after_elsewhere(work: AgentWork, body: Mapping[str, object], at_us: int) ->
     if not isinstance(rows, list):
         raise TypeError("conversations are a list")
     said = {str(key): OtherConversation(str(key), str(channel), at_us, bool(ended)) for key, channel, ended in rows}
+    if at_us < work.whole_us:  # the list names all that was held later
+        return work
     before = {one.key: one for one in work.elsewhere}
-    if at_us < work.whole_us:  # the list says of all others that they were over
-        said = {key: one for key, one in said.items() if key in before}
     if body.get("whole"):
         gone = (one for one in work.elsewhere if one.key not in said and not one.ended)
         said |= {one.key: replace(one, at_us=at_us, ended=True) for one in gone if one.at_us <= at_us}

@@ -188,9 +188,10 @@ class FailedAgent(Answer):
 class Advice(Answer):
     """Agents who may help, best first. `in_time`: false if there is no advice, and the caller's own order holds.
 
-    `relaxes_in_s`: in how many seconds less is asked for, null if it stays so. `urgency_s`: of several who wait
-    the highest goes first; it is the wait in seconds, which counts for more where help is needed. `held_for`: the
-    agent who knows the customer, and for whom they wait until then.
+    `relaxes_in_s`: in how many seconds less is asked for, null if it stays so. `urgency_s`: the wait in seconds, which
+    counts for more where help is needed. Of several who wait the one with the highest `score_s` of an agent goes first,
+    to that agent. `held_for`: the agent who knows the customer, and for whom they wait until then. `most_upset`: agents
+    who get no upset customer now, as long as somebody else on shift may help; it also holds for those asked for next.
     """
 
     in_time: bool
@@ -199,3 +200,4 @@ class Advice(Answer):
     relaxes_in_s: float | None
     urgency_s: float | None
     held_for: str | None
+    most_upset: list[str]

@@ -172,7 +172,9 @@ def _why(brain: Brain, agent: StatedAgent) -> Iterator[str]:
     if stated["trained"]:
         yield f"You were trained for {', '.join(stated['trained'])}, and also get customers who need that."
     yield f"You hold at most: {', '.join(f'{n} on {channel}' for channel, n in stated['capacity'].items())}."
-    yield f"Customers who know you wait for you up to {routing.known_agent_s:g} s."
+    help_s = min(routing.known_agent_s, routing.known_agent_help_s)
+    yield f"Customers who know you wait for you up to {routing.known_agent_s:g} s, or {help_s:g} s if they need help."
+    yield "Chats come first to whoever can hold several, and who can do much is kept free for what few can."
     yield f"Nobody gets more than {routing.most_upset_in_a_row} upset customers in a row while anyone else may help."
     yield f"In the last {routing.last_new_s:g} s of a shift nothing new is given."
     yield (

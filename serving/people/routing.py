@@ -25,13 +25,17 @@ LATE: Final[Json] = {
     "relaxes_in_s": None,
     "urgency_s": None,
     "held_for": None,
+    "most_upset": [],
 }
 """What is answered where no advice came in time: the caller's own order holds."""
 _PARTS: Final = {
     "proficiency": "proficient in this skill",
     "known_agent": "knows the customer",
     "idle": "had nothing to do",
-    "keep_free": "is the only one free for calls",
+    "keep_free": "is kept free for calls",
+    "fill": "holds conversations on this channel already",
+    "capacity": "holds more or fewer at once on this channel than on others",
+    "versatile": "has skills, languages or training that others need",
     "upset_in_a_row": "had upset customers before",
 }
 
@@ -70,6 +74,7 @@ def ranked_json(who: Waiting, staff: Staff) -> Json:
         "failed": failed,
         "relaxes_in_s": ranking.relaxes_in_s,
         "held_for": None if held is None else staff.roster.agents[held].id,
+        "most_upset": [a.id for a, rested in zip(staff.roster.agents, staff.rested, strict=True) if not rested],
         "urgency_s": round(urgency_s(who, staff), 1),
     }
 

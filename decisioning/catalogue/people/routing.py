@@ -43,15 +43,17 @@ class Routing(Strict):
     """How conversations come to people.
 
     `mode`: `advise` ranks agents for a telephone system that has queue and presence, `own` offers conversations itself.
-    `known_agent_s`: for how long a customer waits for the agent who knows them. `last_new_s`: how long before the end
-    of a shift an agent gets nothing new. `most_upset_in_a_row`: upset customers for one agent. `offer_s`: how long an
-    offer stands. `heartbeat_s`: after which silence an agent's screen counts as gone. `chat_grace_s`: how long chats
-    of such an agent wait for them. `presence_days`: how long it is kept what agents were doing. `voice`: the channels
-    on which people speak; who cannot phone is never given to them.
+    `known_agent_s`: for how long a customer waits for the agent who knows them; `known_agent_help_s`: who needs help,
+    if that is less. `last_new_s`: how long before the end of a shift an agent gets nothing new. `most_upset_in_a_row`:
+    upset customers for one agent. `offer_s`: how long an offer stands. `heartbeat_s`: after which silence an agent's
+    screen counts as gone. `chat_grace_s`: how long chats of such an agent wait for them. `presence_days`: how long it
+    is kept what agents were doing. `voice`: the channels on which people speak; who cannot phone is never given to
+    them.
     """
 
     mode: RoutingMode = "advise"
-    known_agent_s: _Seconds = 190.0
+    known_agent_s: _Seconds = 280.0
+    known_agent_help_s: _Seconds = 160.0
     last_new_s: _Seconds = 300.0
     most_upset_in_a_row: Annotated[int, Field(ge=1, le=100)] = 4
     offer_s: Annotated[float, Field(ge=5, le=3600)] = 20.0

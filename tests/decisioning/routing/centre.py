@@ -32,14 +32,15 @@ class Router:
     def __init__(self, day: Any, rules: RoutingRules | None = None) -> None:
         self.rules = rules or RoutingRules()
         self.roster = Roster([_agent(a) for a in day.agents])
-        self.presences = [Presence(a, 0, available=False) for a in self.roster.agents]
+        self.without_room = [Presence(a, 0, available=False) for a in self.roster.agents]
+        self.presences = self.without_room
         self.told = day.agents
         self.now_s = 0.0
         self.avoidable = 0
         """How often an agent got a fifth upset customer in a row though somebody else on shift might have helped."""
 
     def __call__(self, now_s: float, waiting: Sequence[Any], agents: Sequence[Any]) -> list[tuple[Any, Any]]:
-        self.presences = [replace(p, available=False) for p in self.presences]
+        self.presences = list(self.without_room)
         for agent in agents:
             place = self.roster.place[agent.id]
             self.presences[place] = _presence(self.roster.agents[place], agent)
@@ -67,6 +68,7 @@ class Router:
         place = self.roster.place[agent]
         streak = self.presences[place].upset_in_a_row + 1 if who.upset else 0
         self.presences[place] = replace(self.presences[place], upset_in_a_row=streak)
+        self.without_room[place] = replace(self.without_room[place], upset_in_a_row=streak)
 
 
 def _us(seconds: float) -> int:
@@ -84,15 +86,19 @@ def _presence(agent: Agent, told: Any) -> Presence:
     return Presence(agent, _us(told.idle_since_s), held, told.upset_in_a_row)
 
 
+def helps(told: Any) -> bool:
+    """Tell whether a customer of the simulated day needs help, rather than something to buy."""
+    return told.issue in {"fault", "payment", "complaint"} or "vulnerable" in told.needs
+
+
 def _waiting(told: Any) -> Waiting:
-    helps = told.issue in {"fault", "payment", "complaint"} or "vulnerable" in told.needs
     return Waiting(
         told.id,
         _us(told.at_s),
         told.issue,
         told.language,
         told.channel,
-        helps=helps,
+        helps=helps(told),
         upset=told.upset,
         needs=told.needs,
         knows=told.knows,

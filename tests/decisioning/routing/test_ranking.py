@@ -59,6 +59,10 @@ def test_an_agent_has_room_for_as_many_as_their_shares_allow() -> None:
     assert (presence.room("chat"), presence.room("voice")) == (3, 1)
     presence = idle(ANNA, conversations={"chat": 2})
     assert (presence.room("chat"), presence.room("voice")) == (1, 0)
+    for more_than_all in ({"chat": 4}, {"chat": 1, "voice": 2}, {"letter": 1}):
+        presence = idle(ANNA, conversations=more_than_all)
+        assert (presence.room("chat"), presence.room("voice")) == (0, 0)
+        assert ranking(WHO, presence).lacking == {"anna": "room"}
 
 
 def test_a_ring_relaxes_with_time_and_the_answer_says_when() -> None:
@@ -84,7 +88,9 @@ def test_a_customer_waits_for_the_agent_whom_they_know_for_a_while_even_if_that_
     known = replace(WHO, knows="ben")
     found = ranking(known, idle(ANNA), idle(BEN, conversations={"voice": 1}))
     assert (found.ranked, found.lacking) == ((), {"anna": "known_agent", "ben": "room"})
-    assert found.relaxes_in_s == pytest.approx(180)
+    assert found.relaxes_in_s == pytest.approx(150)
+    sale = replace(known, helps=False)
+    assert ranking(sale, idle(ANNA), idle(BEN, conversations={"voice": 1})).relaxes_in_s == pytest.approx(270)
     late = ranking(replace(known, since_us=NOW_US - 200_000_000), idle(ANNA), idle(BEN))
     assert [r.agent for r in late.ranked] == ["ben", "anna"]
     assert [r.agent for r in ranking(replace(known, skill="fault"), idle(ANNA), idle(BEN)).ranked] == ["anna"]
@@ -107,14 +113,31 @@ def test_the_longest_idle_comes_first_among_equals_and_then_the_name() -> None:
 def test_a_score_is_the_sum_of_its_reasons() -> None:
     found = ranking(replace(WHO, knows="anna", needs=frozenset(["vulnerable"])), idle(ANNA)).ranked[0]
     assert found.parts == {
-        "wait": pytest.approx(1.9 * 10 + 60),
-        "proficiency": pytest.approx(90),
-        "known_agent": 400,
+        "wait": pytest.approx(1.6 * 10 + 60),
+        "proficiency": pytest.approx(99),
+        "known_agent": 300,
         "idle": 0,
         "keep_free": -80,
+        "fill": 0,
+        "capacity": 40,
+        "versatile": -20,
         "upset_in_a_row": 0,
     }
-    assert found.score_s == pytest.approx(489)
+    assert found.score_s == pytest.approx(415)
+
+
+def test_a_chat_comes_to_who_can_hold_several_and_a_call_to_who_can_not() -> None:
+    one_chat = replace(ANNA, id="zoe", capacity={"chat": 1, "voice": 1})
+    assert [r.agent for r in ranking(WHO, idle(ANNA), idle(one_chat)).ranked] == ["anna", "zoe"]
+    call = replace(WHO, channel="voice")
+    assert [r.agent for r in ranking(call, idle(ANNA), idle(one_chat)).ranked] == ["zoe", "anna"]
+
+
+def test_who_can_do_what_this_customer_does_not_need_is_kept_free() -> None:
+    plain = replace(ANNA, id="zoe", languages=frozenset(["nl"]), trained=frozenset())
+    assert [r.agent for r in ranking(WHO, idle(ANNA), idle(plain)).ranked] == ["zoe", "anna"]
+    needed = replace(WHO, language="en", needs=frozenset(["vulnerable"]))
+    assert [r.agent for r in ranking(needed, idle(ANNA), idle(replace(plain, id="a"))).ranked] == ["anna"]
 
 
 @pytest.mark.promise("routing.no-value")

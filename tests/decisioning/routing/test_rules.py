@@ -10,6 +10,7 @@ STATED = """
 routing:
   mode: own
   known_agent_s: 60
+  known_agent_help_s: 40
   last_new_s: 120
   most_upset_in_a_row: 2
   skills: [{id: bill, issue: service, rings: [{after_s: 0, min_proficiency: 0.5}, {after_s: 30, min_proficiency: 0.1}]}]
@@ -19,7 +20,11 @@ routing:
 def test_a_catalogue_states_how_agents_are_ranked() -> None:
     routing = load({"routing.yaml": STATED}).routing
     rules = RoutingRules(
-        rings={"bill": (Ring(0, 0.5), Ring(30, 0.1))}, known_agent_s=60, last_new_s=120, most_upset_in_a_row=2
+        rings={"bill": (Ring(0, 0.5), Ring(30, 0.1))},
+        known_agent_s=60,
+        known_agent_help_s=40,
+        last_new_s=120,
+        most_upset_in_a_row=2,
     )
     assert rules_of(routing) == rules
     assert [skill.helps for skill in routing.skills] == [True]

@@ -42,6 +42,14 @@ def test_words_about_an_agent_may_come_in_any_order_and_twice(told: list[Word], 
     assert second.conversations() == first.conversations()
 
 
+def test_a_late_word_does_not_open_again_what_a_list_of_all_did_not_name() -> None:
+    ended, all_over, opened = ((["b", "chat", True], 4), (None, 8), (["b", "chat", False], 5))
+    work = AgentWork()
+    for row, at_us in (ended, all_over, opened):
+        work = after_presence(work, {"elsewhere": [row] if row else [], "whole": at_us != 4}, at_us)
+    assert work.conversations() == {}
+
+
 def test_an_agent_is_idle_since_the_last_conversation_ended() -> None:
     held = {"handover_id": "h", "channel": "chat", "held": "accepted", "upset": True}
     busy = after_assignment(after_presence(AgentWork(), {"state": "available"}, 1), held, 2)

@@ -130,7 +130,7 @@ def test_advice_ranks_agents_and_says_why_not_the_others(client: Client, monkeyp
     status, advice = client("POST", "/v1/routing", asked)
     assert (status, advice["in_time"], [r["agent_id"] for r in advice["ranked"]]) == (200, True, ["good"])
     assert advice["urgency_s"] < 1
-    assert advice["ranked"][0]["reasons"][0] == "proficient in this skill: +90 s"
+    assert advice["ranked"][0]["reasons"][0] == "proficient in this skill: +99 s"
     assert {f["agent_id"]: f["requirement"] for f in advice["failed"]} == {"new": "proficiency", "other": "language"}
     assert 599 < advice["relaxes_in_s"] <= 600
     handover = opened(client, "advice", needs=["vulnerable"])
@@ -140,6 +140,7 @@ def test_advice_ranks_agents_and_says_why_not_the_others(client: Client, monkeyp
     assert client("POST", "/v1/routing", known)[1]["held_for"] == "good"
     deaf = {"waiting": {**asked["waiting"], "call": False}}
     assert {f["requirement"] for f in client("POST", "/v1/routing", deaf)[1]["failed"]} == {"cannot_phone"}
+    assert advice["most_upset"] == []
     assert client("POST", "/v1/routing", {})[1]["field"] == "handover_id"
     with monkeypatch.context() as late:
         late.setattr("serving.http.people.agents.ADVICE_S", 0.0)
