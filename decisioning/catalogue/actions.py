@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from decisioning.catalogue.exploration import ExplorationSettings
+from decisioning.catalogue.people.selling import MustSay
 from decisioning.catalogue.people.waiting import HandoverSettings
 from decisioning.facts.forms import Issue
 from decisioning.facts.schema import Description, FeatureName, Id, Locale, Strict
@@ -365,7 +366,8 @@ class Action(Strict):
     action, perhaps no longer in the catalogue, whose evidence this action's model starts from. `frozen`: the reason why
     its model stays that of the champion. `monotone`: the direction in which its propensity may move with a feature.
     `intent`: the intents that it answers, whose lowest limit its automation must keep. `gives_eur`: what accepting it
-    gives away, which counts against the budgets that cover it.
+    gives away, which counts against the budgets that cover it. `must_say`: what must be said before the customer agrees
+    by voice, beside or in place of what the country asks for.
     """
 
     id: Id
@@ -391,6 +393,7 @@ class Action(Strict):
     starts_at: PointInTime | None = None
     ends_at: PointInTime | None = None
     outcomes: Outcomes = Outcomes()
+    must_say: tuple[MustSay, ...] = ()
     suppress: tuple[Suppression, ...] = ()
     supersedes: Id | None = None
     frozen: Text | None = None

@@ -39,6 +39,9 @@ Bodies, by kind (JSON objects; `occurred_us` is a column of the record, not part
 - `correction`: what a person says of a message: correction_id, event (its key), event_id, event_source, field, was, is,
   who, role; optional note, undoable_us (until when whoever said it may undo it), and undoes (the correction_id of what
   is undone). What is corrected or undone at the desk has handover_id in place of event_id and event_source
+- `sale` (by voice): sale_id (its offer), step, offer_id, action, handover_id, once (its click), who, role; of one that
+  is agreed said (what the agent told, by id) and texts (which version of it); optional until_us (until when the
+  customer may withdraw), and undoes (the click that is undone)
 - `tombstone`: empty
 """
 
@@ -49,6 +52,7 @@ from typing import Any, get_args
 
 from decisioning.facts.concessions import after as concessions_after
 from decisioning.facts.handovers import after as handovers_after
+from decisioning.facts.sales import check_sale
 from decisioning.facts.standing import (
     MAX_STRETCHES,
     NEVER_US,
@@ -72,6 +76,8 @@ REQUEST = "request"
 """The kind of records of what a customer asks of people."""
 CONCESSION = "concession"
 """The kind of records of what is given away to a customer, or held for them."""
+SALE = "sale"
+"""The kind of records of the steps of a sale that is made by voice."""
 _FOREVER_US = 2**62
 _STRICTNESS: dict[str, int] = {"granted": 0, "refused": 1, "withdrawn": 2, "objected": 3}
 _LINK_KINDS: frozenset[str] = frozenset(get_args(LinkKind))
@@ -219,6 +225,11 @@ def _judgement(fold: Fold, body: Body, version: int, occurred_us: int) -> Change
     return {}
 
 
+def _sale(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
+    check_sale(body)
+    return {}
+
+
 def _handover(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
     return {"handovers": handovers_after(fold.handovers, body)}
 
@@ -256,6 +267,7 @@ _FOLDS: dict[str, Callable[[Fold, Body, int, int], Changes]] = {
     "handover": _handover,
     "handover_note": _nothing,
     CONCESSION: _concession,
+    SALE: _sale,
     "presence": _presence,
     "assignment": _assignment,
     "booking": _booking,

@@ -24,7 +24,7 @@ from features.ledger import Record, SubjectKind, now_us
 from features.ledger.links import streams_of
 from features.ledger.people.rows import HANDOVER
 from features.ledger.records import JUDGEMENTS
-from features.ledger.standing import REQUEST
+from features.ledger.standing import REQUEST, SALE
 from features.ledger.tables import (
     CONVERSATION_WORDS,
     DELIVERIES,
@@ -44,7 +44,7 @@ from serving.customers.recording import standing_json
 
 PAGE: Final = 200
 _NAMES: Final = {
-    **dict.fromkeys((*JUDGEMENTS, "access", REQUEST), frozenset(("who", "reviewer"))),
+    **dict.fromkeys((*JUDGEMENTS, "access", REQUEST, SALE), frozenset(("who", "reviewer"))),
     "handover_note": frozenset(("by",)),
     HANDOVER: frozenset(("by", "agent", "knows", "conversation_key", "request")),
 }

@@ -99,13 +99,20 @@ class _History(NamedTuple):
 
 
 async def record_outcome(
-    brain: Brain, outcome: OutcomeIn, *, by: Maker | None = None, within_budget: bool = False
+    brain: Brain,
+    outcome: OutcomeIn,
+    *,
+    by: Maker | None = None,
+    within_budget: bool = False,
+    together: Sequence[Entry] = (),
 ) -> ItemResult:
     """Append one outcome, unless it is a repeat.
 
     :param by: what tells it, if no person does; the record says so
     :param within_budget: whether it is refused if it gives away more than is left for the customer, also of an offer
         that was not negotiated
+    :param together: other records of the same commit, of kinds of their own and each with a key
+    :raises Duplicate: the ledger holds one of those beside it
     :raises NotFound: the offer is unknown
     :raises RequestError: the action does not declare the outcome, or its account is not known
     :raises Erased: the customer was erased
@@ -127,8 +134,10 @@ async def record_outcome(
         entries = _entries(brain, telling, () if adds else before, history.next_key, adds=adds)
         given, guards = _given_away(brain, telling, () if adds else before, within_budget=within_budget)
         try:
-            await brain.ledger.commit([*given, *entries], guards)
-        except Duplicate:
+            await brain.ledger.commit([*given, *entries, *together], guards)
+        except Duplicate as duplicate:
+            if duplicate.record.kind in {entry.kind for entry in together}:
+                raise
             history = _history(brain, outcome.outcome_id)
         except Conflict:
             continue

@@ -356,10 +356,14 @@ def keep_note(brain: Brain, handover_id: str, note: str, by: str, once: str) -> 
 
 def note_doing(brain: Brain, handover_id: str, did: str, by: str, once: str, **about: str) -> None:
     """Record what an agent did in a conversation, such as an answer that they noted, once for each `once`."""
-    row = row_of(brain, handover_id)
-    body = {"handover_id": handover_id, "by": by, "did": did, "once": once, **about}
     with suppress(Duplicate):
-        brain.ledger.append([Entry(row.stream, "handover_note", body, None, key=f"handover-note:{handover_id}:{once}")])
+        brain.ledger.append([note_entry(row_of(brain, handover_id), by, once, {"did": did, **about})])
+
+
+def note_entry(row: Any, by: str, once: str, about: Mapping[str, str]) -> Entry:
+    """Return the record of what an agent did in a conversation."""
+    body = {"handover_id": row.id, "by": by, "once": once, **about}
+    return Entry(row.stream, "handover_note", body, None, key=f"handover-note:{row.id}:{once}")
 
 
 def doings_of_agents(brain: Brain, handover_id: str) -> list[Json]:

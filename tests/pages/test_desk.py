@@ -83,7 +83,7 @@ def test_a_no_empties_the_list_at_once_and_a_yes_needs_its_steps(page: Page, sit
     csrf = page.locator("input[name=csrf]").first.input_value()
     whole = {"csrf": csrf, "once": "o-1", "purpose": "newsletter", "channel": "email", "read": "2026-02", "said": "yes"}
     for name, wrong in (("read", ""), ("read", "2025"), ("channel", "*"), ("said", ""), ("channel", "phone")):
-        assert posted(page, site, handover, **{**whole, name: wrong}) in (409, 422), name
+        assert posted(page, site, handover, "grant", **{**whole, name: wrong}) in (409, 422), name
     page.get_by_label("I read this text aloud").check()
     page.get_by_role("button", name="The customer says yes").click()
     expect(page.get_by_text("Recorded: yes.")).to_be_visible()
@@ -93,9 +93,9 @@ def test_a_no_empties_the_list_at_once_and_a_yes_needs_its_steps(page: Page, sit
     assert given["who"].startswith("person:")
 
 
-def posted(page: Page, site: DeskSite, handover: str, **fields: str) -> int:
+def posted(page: Page, site: DeskSite, handover: str, act: str, **fields: str) -> int:
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Origin": site.address}
-    address = f"{site.address}/desk/{handover}/grant"
+    address = f"{site.address}/desk/{handover}/{act}"
     return page.request.post(address, data=urlencode(fields), headers=headers, max_redirects=0).status
 
 
@@ -116,6 +116,7 @@ def test_something_else_is_done_with_a_reason(page: Page, site: DeskSite) -> Non
     expect(page.locator(".work-tools .notice")).to_have_text("Not offered: a rule of the company.")
 
 
+@pytest.mark.long
 @pytest.mark.promise("corrections.desk")
 def test_what_was_heard_wrong_is_corrected_by_one_click_and_undone(page: Page, site: DeskSite) -> None:
     customer = new_customer()
@@ -139,6 +140,54 @@ def test_what_was_heard_wrong_is_corrected_by_one_click_and_undone(page: Page, s
     assert (wish["field"], wish["was"], wish["is"], wish["role"]) == ("wish", True, False, "agent")
     assert (mood["is"], undone["undoes"], undone["who"]) == ("neutral", mood["correction_id"], mood["who"])
     assert site.records("outcome", customer) == []
+
+
+@pytest.mark.long
+@pytest.mark.promise("desk.sales")
+def test_a_sale_by_voice_has_its_steps_and_is_withdrawn(page: Page, site: DeskSite) -> None:
+    customer = new_customer()
+    handover = site.taken(page, customer, channel="phone")
+    sold = page.locator("[data-piece=sold]")
+    to_do(page, "Later").click()
+    expect(suggestion(page)).to_have_text("Suggest the television bundle")
+    offered = page.locator("[data-piece=do] [name=offer_id]").first.input_value()
+    csrf, action = (page.locator(f"[data-piece=do] [name={name}]").first.input_value() for name in ("csrf", "action"))
+    yes = {"csrf": csrf, "once": "s-1", "offer_id": offered, "action": action, "outcome": "accepted", "step": "agreed"}
+    for act in ("outcome", "sell"):
+        assert posted(page, site, handover, act, **yes) == 422, "nothing was said"
+    page.get_by_role("link", name="Says yes").click()
+    expect(page.get_by_text("The price after the discount, with all costs")).to_be_visible()
+    assert (violations(page), overflow(page)) == ([], [])
+    page.get_by_role("button", name="The customer agrees").click()
+    assert site.records("sale", customer) == [], "nothing is sent without the ticks"
+    for tick in page.locator(".desk-tick input").all():
+        tick.check()
+    page.get_by_role("button", name="The customer agrees").dblclick()
+    expect(page.get_by_text("Recorded: agreed.")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_text("Undone. Nothing is learned from it.")).to_be_visible()
+    expect(sold).to_have_count(0)
+    page.get_by_role("link", name="Says yes").click()
+    for tick in page.locator(".desk-tick input").all():
+        tick.check()
+    page.get_by_role("button", name="The customer agrees").click()
+    other = page.context.new_page()
+    other.goto(f"{site.address}/desk/{handover}?lang=en")
+    sold.get_by_role("button", name="Confirmed").click()
+    expect(page.get_by_text("Recorded: confirmed.")).to_be_visible()
+    expect(other.locator("[data-piece=sold]")).to_contain_text("confirmed")
+    other.close()
+    again = {**yes, "once": "s-2", "step": "confirmed", "offer_id": site.records("sale", customer)[0]["offer_id"]}
+    assert posted(page, site, handover, "sell", **again) == 303, "from a tab that was not up to date"
+    expect(sold).to_contain_text("May be withdrawn until")
+    sold.get_by_role("button", name="Withdraws").click()
+    expect(page.get_by_text("Recorded: withdrawn. It counts as a no.")).to_be_visible()
+    expect(sold).to_contain_text("withdrawn")
+    kept = site.records("sale", customer)
+    assert [one["step"] for one in kept] == ["agreed", "undone", "agreed", "confirmed", "withdrawn"]
+    assert {one["who"].partition(":")[0] for one in kept} == {"person"}
+    outcomes = [body["outcome"] for body in site.records("outcome", customer)]
+    assert (outcomes[-1], outcomes.count("accepted")) == ("declined", 2)
 
 
 @pytest.mark.promise("desk.reach")

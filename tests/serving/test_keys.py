@@ -54,6 +54,7 @@ DESK_ACTS = (
         "doubt",
         "instead",
         "correct",
+        "sell",
         "note",
         "stop",
         "grant",

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from decisioning.catalogue.actions import Medium, Text
+from decisioning.catalogue.people.selling import SalesRules
 from decisioning.catalogue.source import YamlNode, parse
 from decisioning.spec import Id, Strict
 
@@ -32,10 +33,14 @@ STRICTEST: Needs = "explicit-consent"
 
 
 class CountryRules(Strict):
-    """The rules of one country for outbound channels. A medium that is not named needs explicit consent."""
+    """The rules of one country for outbound channels. A medium that is not named needs explicit consent.
+
+    `sales`: what it asks of sales that are made by voice.
+    """
 
     id: Id
     media: tuple[MediumRule, ...] = Field(min_length=1)
+    sales: SalesRules | None = None
     description: str = ""
 
     def rule_for(self, medium: Medium | None) -> MediumRule:

@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Final
 from pydantic_core import to_json
 
 from decisioning.errors import RequestError
-from features.ledger import now_us
-from features.ledger.past.changes import RETRACTED
 from serving.contract import Model, OutcomeIn, OverrideIn, parse
 from serving.customers import outcomes
 from serving.customers.corrections import record_override
 from serving.people import call_backs, handovers
 from serving.people.handover_forms import AppointmentIn, CallTriedIn, HandoverStepIn
-from serving.people.helping import hearing
 
 if TYPE_CHECKING:
     from serving.pages.desk.site import Desk, Visitor
@@ -61,24 +58,6 @@ def _action(desk: Desk, fields: dict[str, str]) -> str:
     if action not in desk.brain.snapshot.release.actions:
         raise RequestError("action", "the catalogue has no such action; open the page again")
     return action
-
-
-async def undo_answer(desk: Desk, visitor: Visitor, handover_id: str, fields: dict[str, str]) -> str:
-    """Take back what was recorded by a click, within ten seconds."""
-    once = once_of(fields)
-    corrected = await desk.brain.pools.short.run(hearing.undo, desk.brain, once, visitor.doer)
-    if corrected is not None:
-        return f"{DESK}/{handover_id}?done={'undone' if corrected else 'too-late'}"
-    record = await desk.brain.pools.short.run(desk.brain.ledger.lookup, f"outcome:desk-{once}")
-    if record is not None and now_us() - record.at_us > UNDO_US:
-        return f"{DESK}/{handover_id}?done=too-late"
-    offer_id = (record.body or {}).get("offer_id") if record is not None else None
-    if offer_id is None:
-        raise RequestError("once", "nothing of this form is recorded, so nothing can be undone")
-    outcome = parsed(OutcomeIn, outcome_id=f"desk-{once}", offer_id=offer_id, outcome=RETRACTED)
-    await desk.brain.pools.short.run_async(outcomes.record_outcome, desk.brain, outcome)
-    await desk.note_doing(visitor, handover_id, "undone", f"undo-{once}", undoes=once)
-    return f"{DESK}/{handover_id}?done=undone"
 
 
 async def keep_doubt(desk: Desk, visitor: Visitor, handover_id: str, fields: dict[str, str]) -> str:

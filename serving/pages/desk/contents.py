@@ -16,6 +16,8 @@ from serving.pages.desk.consents import is_outbound_call, is_phone
 from serving.pages.desk.corrections import correctable
 from serving.pages.desk.negotiation import as_shown
 from serving.pages.desk.presence import STATES
+from serving.pages.desk.sales.pages import is_spoken, selling, sold
+from serving.pages.desk.sales.steps import must_say
 from serving.pages.desk.view import (
     consents_of,
     doings,
@@ -95,13 +97,21 @@ class ShownConversation:
     def _t(self) -> dict[str, str]:
         return words(self.lang)
 
+    @cached_property
+    def _is_spoken(self) -> bool:
+        return is_spoken(self.brain, self.row)
+
     def known(self, answer: Json | None, asked: Mapping[str, str], deal: Negotiated | None) -> Json:
         """Return all that the page of a conversation shows; of a negotiation instead of suggestions if there is one."""
         handover_id = self.handover["handover_id"]
         decision = answer["decision_id"] if answer is not None else deal.decision_id if deal is not None else None
         candidates = gates(self.brain, decision) if decision is not None else []
         done = handovers.doings_of_agents(self.brain, handover_id)
-        first, others = split(self._offers(answer), done)
+        offers = self._offers(answer)
+        first, others = split(offers, done)
+        negotiation = None if deal is None else self._negotiation(deal)
+        sellable = (*offers, *(negotiation["cards"] if negotiation is not None else ()))
+        asked_for = next((offer for offer in sellable if offer["offer_id"] == asked.get("sale")), None)
         why_not = asked.get("why_not", "")
         return {
             **{name: self.handover[name] for name in ("customer_id", "visitor_id") if name in self.handover},
@@ -109,7 +119,7 @@ class ShownConversation:
             "package": self._package(),
             "correct": correctable(self._release, hearing.shown(self.brain, self.row), self.lang),
             "decision_id": decision,
-            "negotiation": None if deal is None else as_shown(self.brain, deal, self.lang),
+            "negotiation": negotiation,
             "negotiates": bool(self._release.catalogue.budgets),
             "first": first,
             "others": others,
@@ -126,12 +136,22 @@ class ShownConversation:
             "calendars": [calendar.id for calendar in self._release.catalogue.calendars],
             "slots": self._slots(asked.get("slots", "")),
             "calendar": asked.get("slots", ""),
+            "selling": selling(self._release, asked_for, self.lang),
+            "sold": sold(self.brain, self.row.stream, self.lang),
             "asking": self._asking(asked.get("consent", "")),
             "asked": why_not,
             "waited": asked.get("done") == "kept" and asked.get("what") != "said",
             "topics": (f"customer:{self.handover['customer_id']}",) if "customer_id" in self.handover else ("queue",),
             "answer": self._why_not(candidates, why_not) if why_not else "",
         }
+
+    def _negotiation(self, deal: Negotiated) -> Json:
+        shown = as_shown(self.brain, deal, self.lang)
+        return {**shown, "cards": [{**card, "has_steps": self._has_steps(card["action"])} for card in shown["cards"]]}
+
+    def _has_steps(self, action: str) -> bool:
+        """Tell whether a customer's yes to an action has steps in this conversation."""
+        return self._is_spoken and bool(must_say(self._release, action))
 
     def _package(self) -> Json:
         """Return the context package, with its times as people say them."""
@@ -161,6 +181,7 @@ class ShownConversation:
             "confidence": offer.get("confidence"),
             "price": None if price is None else f"€ {price:.2f}".removesuffix(".00"),
             "outcomes": [name for name in _ANSWERS if name in names],
+            "has_steps": self._has_steps(offer["action"]),
         }
 
     def _act(self, act: Mapping[str, Any]) -> Json:

@@ -12,8 +12,9 @@ from fastapi import FastAPI, Query, Request, Response
 from decisioning.errors import BrainError, NotFound, WrongState
 from serving.access.people.requests import People, read_form
 from serving.brain.runtime import Brain
-from serving.pages.desk import acts, consents, corrections, negotiation, presence
+from serving.pages.desk import acts, consents, corrections, negotiation, presence, undoing
 from serving.pages.desk.looked import not_held, stating
+from serving.pages.desk.sales import pages
 from serving.pages.desk.site import DESK, Desk, Visitor, sent_to
 from serving.people import handovers
 from serving.people.handover_forms import HandoverStepIn
@@ -24,16 +25,17 @@ Fields = dict[str, str]
 Act = Callable[[Desk, Visitor, str, Fields], Awaitable[str]]
 """The desk, who acts, a handover and the fields of a form -> the path of the page that follows."""
 _HANDOVER: Final = f"{DESK}/{{handover_id}}"
-_ASKED: Final = ("why_not", "done", "what", "once", "slots", "consent", "negotiate")
+_ASKED: Final = ("why_not", "done", "what", "once", "slots", "consent", "negotiate", "sale")
 """What the page of a conversation may be asked for."""
 _LONGEST: Final = 100
 _ACTS: Final[dict[str, Act]] = {
     "outcome": acts.record_answer,
-    "undo": acts.undo_answer,
+    "undo": undoing.undo_click,
     "doubt": acts.keep_doubt,
     "instead": acts.do_instead,
     "correct": corrections.correct,
     "swap": negotiation.swap,
+    "sell": pages.sell,
     "note": acts.keep_note,
     "stop": consents.stop_purpose,
     "grant": consents.grant_purpose,
@@ -136,7 +138,9 @@ def _acting(desk: Desk, act: Act) -> Callable[[Request, str], Awaitable[Response
         visitor = desk.visitor(request)
         try:
             fields = await read_form(request)
-            await desk.check_holds(visitor, handover_id)
+            row = await desk.check_holds(visitor, handover_id)
+            if act is acts.record_answer and fields.get("outcome") == "accepted":
+                await desk.brain.pools.short.run(pages.check_answer, desk.brain, row, fields.get("offer_id", ""))
             path = await act(desk, visitor, handover_id, fields)
         except NotFound:
             return desk.message(request, visitor, "gone", 404)

@@ -17,7 +17,7 @@ Json = dict[str, Any]
 SUGGESTIONS: Final = 4
 """How many things to do are asked for: one to do now, and what comes next."""
 _LATEST: Final = 8
-_ANSWERED: Final = frozenset(("accepted", "declined", "maybe", "later", "overridden"))
+_ANSWERED: Final = frozenset(("accepted", "declined", "maybe", "later", "overridden", "agreed"))
 """What an agent did about a suggestion after which it is not made again in the same conversation."""
 _HIDING: Final = ("consent", "protection", "handover", "suppressed", "contact", "cap")
 """Kinds of gates that an agent is told of first: what the customer said, and what protects them."""

@@ -1,0 +1,1 @@
+"""Sales by voice, in steps."""

@@ -1,0 +1,237 @@
+"""Sales by voice: a customer agrees after they were told what must be said, the sale is confirmed, they may withdraw.
+
+Each step is a record of the customer's stream, with what came of the offer in the same commit: the outcome that counts,
+and that models learn from, is always that of the last step, so that a sale that was withdrawn is no acceptance.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Final
+
+from sqlalchemy import bindparam, select
+
+from decisioning.catalogue.actions import Action
+from decisioning.catalogue.people.selling import MustSay, SalesRules, to_say, version_of
+from decisioning.catalogue.release import Release
+from decisioning.errors import Erased, NotFound, RequestError, Unavailable, WrongState
+from decisioning.facts.sales import UNDONE, Sale, SaleStep, sale_of
+from decisioning.times import datetime_at, days_us, iso
+from features.ledger import Duplicate, Entry, Record, now_us
+from features.ledger.past.changes import RETRACTED
+from features.ledger.standing import SALE
+from features.ledger.tables import RECORDS
+from serving.access.looks import Doer
+from serving.brain.runtime import ATTEMPTS, Brain
+from serving.contract import OutcomeIn
+from serving.customers.outcomes import record_outcome
+from serving.people.handovers import note_entry, row_of
+from serving.problems import ERASED
+
+Json = dict[str, Any]
+_MOST: Final = 200
+_OF_STREAM: Final = (
+    select(RECORDS)
+    .where(RECORDS.c.stream == bindparam("stream"), RECORDS.c.kind == SALE, RECORDS.c.body.is_not(None))
+    .order_by(RECORDS.c.version.desc())
+    .limit(_MOST)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ticks:
+    """What an agent told before the customer agreed: the ids that they ticked, and the version of these texts."""
+
+    said: tuple[str, ...] = ()
+    texts: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Click:
+    """One click on a step of a sale: in which conversation, under which id of its own, and who made it."""
+
+    handover_id: str
+    once: str
+    by: Doer
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """A step to append: what its record says, and the step that the sale has then; None if it is taken back whole."""
+
+    stream: str
+    sale_id: str
+    sale: Sale
+    action: Action
+    step: SaleStep | None
+    body: Mapping[str, Any]
+    click: Click
+
+
+def rules_of(release: Release) -> SalesRules | None:
+    """Return what the country of the catalogue asks of sales by voice, None if it asks nothing."""
+    country = release.catalogue.settings.country_rules
+    return next((rules.sales for rules in release.catalogue.country_rules if rules.id == country), None)
+
+
+def must_say(release: Release, action: str) -> tuple[MustSay, ...]:
+    """Return what must be said before a customer agrees to an action by voice; empty if it sells nothing."""
+    declared = release.actions.get(action)
+    return to_say(rules_of(release), declared.must_say) if declared is not None and declared.commercial else ()
+
+
+async def take_step(brain: Brain, sale_id: str, step: SaleStep, ticks: Ticks, click: Click) -> None:
+    """Let a sale go on; the same click again, and a step that was taken already, change nothing.
+
+    :param sale_id: the offer that is sold
+    :raises RequestError: something that must be said was not, or the texts are others now
+    :raises WrongState: the step cannot follow, as when the time to withdraw is over
+    :raises NotFound: it is no offer to the customer of this conversation
+    """
+    for _ in range(ATTEMPTS):
+        if brain.ledger.lookup(_click_key(click.once)) is not None:
+            return
+        stream, action = offered(brain, sale_id, click.handover_id)
+        sale = _sale(brain, sale_id)
+        if sale.step == step:
+            return
+        if misfit := sale.misfit(step, now_us()):
+            raise WrongState("step", _refused(misfit, sale))
+        body = {**_about(brain, step, ticks, action), "step": step}
+        if await _append(brain, _Move(stream, sale_id, sale, action, step=step, body=body, click=click)):
+            return
+    raise Unavailable("other steps of this sale kept coming first; try again")
+
+
+async def undo(brain: Brain, click: Click, within_us: int) -> bool | None:
+    """Take back the step of a click; return whether there was time left, None if the click was no step of a sale."""
+    record = brain.ledger.lookup(_click_key(click.once))
+    if record is None or record.body is None:
+        return None
+    sale_id = str(record.body["sale_id"])
+    sale = _sale(brain, sale_id)
+    if _undone(sale, click.once):
+        return True
+    if record.at_us + within_us < now_us() or sale.steps[-1]["once"] != click.once:
+        return False
+    stream, action = offered(brain, sale_id, click.handover_id)
+    before = sale.steps[-2]["step"] if len(sale.steps) > 1 else None
+    again = Click(click.handover_id, f"undo-{click.once}", click.by)
+    body = {"step": UNDONE, "undoes": click.once}
+    if await _append(brain, _Move(stream, sale_id, sale, action, step=before, body=body, click=again)):
+        return True
+    return _undone(_sale(brain, sale_id), click.once)  # from another tab
+
+
+def sales_of(brain: Brain, stream: str) -> list[Json]:
+    """Return the sales of a customer that they agreed to, the newest first: which, of what, how far, and until when."""
+    records = [brain.ledger.record_of(row) for row in brain.ledger.select(_OF_STREAM, {"stream": stream})]
+    bodies = dict[str, list[Mapping[str, Any]]]()
+    for record in reversed(records):
+        if record.body is not None:
+            bodies.setdefault(str(record.body["sale_id"]), []).append(record.body)
+    each = [(sale_id, of_one[0]["action"], sale_of(of_one)) for sale_id, of_one in bodies.items()]
+    return [_shown(sale_id, action, sale) for sale_id, action, sale in reversed(each) if sale.step is not None]
+
+
+def _shown(sale_id: str, action: str, sale: Sale) -> Json:
+    until = None if sale.until_us is None else iso(sale.until_us)
+    return {"sale_id": sale_id, "action": action, "step": sale.step, "until": until, "over": _is_over(sale)}
+
+
+def _is_over(sale: Sale) -> bool:
+    return bool(sale.misfit("withdrawn", now_us()))
+
+
+def _refused(misfit: str, sale: Sale) -> str:
+    return f"{misfit}: it ended at {iso(sale.until_us)}" if sale.until_us is not None else misfit
+
+
+def _about(brain: Brain, step: SaleStep, ticks: Ticks, action: Action) -> Json:
+    """Return what the record of a step says beside which it is, checked against what must be said."""
+    if step == "agreed":
+        return _checked(must_say(brain.snapshot.release, action.id), ticks)
+    rules = rules_of(brain.snapshot.release)
+    if step == "confirmed" and rules is not None:
+        return {"until_us": now_us() + days_us(rules.cooling_off_days)}
+    return {}
+
+
+def _checked(texts: Sequence[MustSay], ticks: Ticks) -> Json:
+    lacking = [one.id for one in texts if one.id not in ticks.said]
+    if lacking or not texts:
+        raise RequestError("said", f"tell the customer first, and tick that you did: {', '.join(lacking)}")
+    if ticks.texts != version_of(texts):
+        raise RequestError("texts", "what must be said has changed meanwhile; open the page again")
+    return {"said": [one.id for one in texts], "texts": ticks.texts}
+
+
+async def _append(brain: Brain, move: _Move) -> bool:
+    """Append a step with what came of the offer; return whether no other step came first."""
+    action, click, body = move.action, move.click, move.body
+    about = {"sale_id": move.sale_id, "offer_id": move.sale_id, "action": action.id, "handover_id": click.handover_id}
+    said = {**body, **about, "once": click.once, **click.by.fields}
+    keys = (_key(move.sale_id, move.sale.records), (_click_key(click.once),))
+    did = {"did": body["step"], "offer_id": move.sale_id, "action": action.id}
+    undoes = {"undoes": body["undoes"]} if "undoes" in body else {}
+    together = [
+        Entry(move.stream, SALE, said, None, None, *keys),
+        note_entry(row_of(brain, click.handover_id), click.by.who, click.once, {**did, **undoes}),
+    ]
+    outcome, before = _outcome(action, move.step), _outcome(action, move.sale.step)
+    try:
+        if outcome == before and move.sale.step is not None:
+            await brain.ledger.commit(together)
+        else:
+            at, name = datetime_at(now_us()), f"sale-{move.sale_id}"
+            stated = OutcomeIn(outcome_id=name, offer_id=move.sale_id, outcome=outcome, occurred_at=at)
+            await record_outcome(brain, stated, within_budget=True, together=together)
+    except Duplicate:
+        return False
+    return True
+
+
+def _outcome(action: Action, step: SaleStep | None) -> str:
+    """Return the outcome that a step amounts to: the one of its name if the action has it, else a yes or a no."""
+    declared = action.outcomes
+    usual = {"agreed": declared.positive, "confirmed": declared.positive, "withdrawn": declared.negative}
+    names = (*((step,) if step in declared.all else ()), *usual.get(step or "", ()))
+    return names[0] if names else RETRACTED
+
+
+def offered(brain: Brain, sale_id: str, handover_id: str) -> tuple[str, Action]:
+    """Return the stream and the action of an offer to the customer of a conversation."""
+    record = brain.ledger.lookup(f"decision:{sale_id.rpartition('.')[0]}")
+    if record is not None and record.raw is None:
+        raise Erased("offer_id", ERASED.about)
+    contacts = () if record is None else (record.folded or {"contacts": ()})["contacts"]
+    action = next((one["action"] for one in contacts if one["offer_id"] == sale_id), None)
+    if record is None or action is None or record.stream != row_of(brain, handover_id).stream:
+        raise NotFound("offer_id", "nothing like this was offered to this customer")
+    release = brain.snapshot.release
+    declared = release.actions.get(action) or release.with_superseded.get(action)
+    if declared is None:
+        raise WrongState("offer_id", "the catalogue has no such action any more")
+    return record.stream, declared
+
+
+def _sale(brain: Brain, sale_id: str) -> Sale:
+    records = list[Record]()
+    for number in count():
+        record = brain.ledger.lookup(_key(sale_id, number))
+        if record is None:
+            return sale_of(one.body for one in records if one.body is not None)
+        records.append(record)
+    raise AssertionError
+
+
+def _undone(sale: Sale, once: str) -> bool:
+    return once not in {step["once"] for step in sale.steps}
+
+
+def _key(sale_id: str, number: int) -> str:
+    return f"{SALE}:{number}:{sale_id}"
+
+
+def _click_key(once: str) -> str:
+    return f"{SALE}-click:{once}"

@@ -1,0 +1,39 @@
+"""How the last click at the desk is undone, for ten seconds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from decisioning.errors import RequestError
+from features.ledger import now_us
+from features.ledger.past.changes import RETRACTED
+from serving.contract import OutcomeIn
+from serving.customers import outcomes
+from serving.pages.desk.acts import DESK, UNDO_US, once_of, parsed
+from serving.pages.desk.sales import steps
+from serving.pages.desk.sales.steps import Click
+from serving.people.helping import hearing
+
+if TYPE_CHECKING:
+    from serving.pages.desk.site import Desk, Visitor
+
+
+async def undo_click(desk: Desk, visitor: Visitor, handover_id: str, fields: dict[str, str]) -> str:
+    """Take back what was recorded by a click, within ten seconds."""
+    once = once_of(fields)
+    short, click = desk.brain.pools.short, Click(handover_id, once, visitor.doer)
+    undone = await short.run(hearing.undo, desk.brain, once, visitor.doer)
+    if undone is None:
+        undone = await short.run_async(steps.undo, desk.brain, click, UNDO_US)
+    if undone is not None:
+        return f"{DESK}/{handover_id}?done={'undone' if undone else 'too-late'}"
+    record = await desk.brain.pools.short.run(desk.brain.ledger.lookup, f"outcome:desk-{once}")
+    if record is not None and now_us() - record.at_us > UNDO_US:
+        return f"{DESK}/{handover_id}?done=too-late"
+    offer_id = (record.body or {}).get("offer_id") if record is not None else None
+    if offer_id is None:
+        raise RequestError("once", "nothing of this form is recorded, so nothing can be undone")
+    outcome = parsed(OutcomeIn, outcome_id=f"desk-{once}", offer_id=offer_id, outcome=RETRACTED)
+    await desk.brain.pools.short.run_async(outcomes.record_outcome, desk.brain, outcome)
+    await desk.note_doing(visitor, handover_id, "undone", f"undo-{once}", undoes=once)
+    return f"{DESK}/{handover_id}?done=undone"
