@@ -20,7 +20,7 @@ from features.ledger.past.rows import StreamRows
 from features.ledger.past.rules_book import RulesBook
 from features.ledger.past.selection import Selection, floor_of
 from features.ledger.people.rows import HANDOVER, HandoverChange, write_handovers
-from features.ledger.records import LOOK, UNUSABLE_BODY, Entry, PreparedEntry
+from features.ledger.records import LOOK, UNUSABLE_BODY, Entry, PreparedEntry, reason_of
 from features.ledger.snapshot import decode, encode
 from features.ledger.standing import REQUEST, Fold, apply, with_selection
 from features.ledger.tables import KEYS, LOOKS, RECORDS, REQUESTS, STANDINGS
@@ -33,7 +33,8 @@ _ADD_HEAD = insert_into(STANDINGS, *_HEAD_COLUMNS)
 _MOVE_HEAD = f"UPDATE {STANDINGS.name} SET version = ?, at_us = ?, head_hash = ?, body = ? WHERE stream = ?"  # noqa: S608 (names of our own)
 _HASH = f"SELECT hash FROM {RECORDS.name} WHERE stream = ? AND version = ?"  # noqa: S608 (names of our own)
 _ADD_LOOK = (
-    f"INSERT INTO {LOOKS.name} (seq, stream, who) SELECT seq, ?, ? FROM {RECORDS.name} WHERE stream = ? AND version = ?"  # noqa: S608 (names of our own)
+    f"INSERT INTO {LOOKS.name} (seq, stream, who, reason, at_us) SELECT seq, ?, ?, ?, at_us "  # noqa: S608 (names of our own)
+    f"FROM {RECORDS.name} WHERE stream = ? AND version = ?"
 )
 _PUT_REQUEST = (
     f"INSERT INTO {REQUESTS.name} (number, stream, state, due_us, record) "  # noqa: S608 (names of our own)
@@ -111,7 +112,7 @@ class AppendPlan:
         self._past = PlannedPast(connection, changes, rules.kinds, look_up=look_up)
         self._records: list[dict[str, Any]] = []
         self._keys: list[tuple[bytes, bytes, int]] = []
-        self._looks: list[tuple[bytes, str, bytes, int]] = []
+        self._looks: list[tuple[bytes, str, str, bytes, int]] = []
         self._requests: list[tuple[Any, ...]] = []
         self._handovers: list[HandoverChange] = []
 
@@ -156,7 +157,7 @@ class AppendPlan:
         heads: dict[str, Head] = {}
         records: list[dict[str, Any]] = []
         keys: list[tuple[bytes, bytes, int]] = []
-        looks: list[tuple[bytes, str, bytes, int]] = []
+        looks: list[tuple[bytes, str, str, bytes, int]] = []
         requests: list[tuple[Any, ...]] = []
         handovers: list[HandoverChange] = []
         for prepared in entries:
@@ -239,10 +240,10 @@ class AppendPlan:
         return fetch(connection, _HASH, (last["stream"], last["version"])) == [(last["hash"],)]
 
 
-def _look(entry: Entry, row: Mapping[str, Any]) -> tuple[bytes, str, bytes, int]:
+def _look(entry: Entry, row: Mapping[str, Any]) -> tuple[bytes, str, str, bytes, int]:
     """Return the parameters that put the record of a look into the table of looks."""
     body = entry.folded
-    return bytes.fromhex(body["subject"]), body["who"], row["stream"], row["version"]
+    return bytes.fromhex(body["subject"]), body["who"], reason_of(body), row["stream"], row["version"]
 
 
 def _request(entry: Entry, row: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -98,6 +98,11 @@ class Bodies:
         return canonical(figures_in(raw, self.release(release_of(raw)))) if is_packed(raw) else raw
 
 
+def reason_of(look: Mapping[str, Any]) -> str:
+    """Return why a look was taken, as its table has it: `ROLE:PURPOSE`."""
+    return f"{look['role']}:{look['purpose']}"
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A record to append. `features.ledger.standing` describes the body of each kind.

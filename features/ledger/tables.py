@@ -21,6 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
     bindparam,
     select,
+    text,
 )
 
 
@@ -69,7 +70,7 @@ def _unless_zeros(value: bytes | None) -> bytes | None:
 METADATA = MetaData()
 VERSION_TABLE = "ledger_schema"
 """The table in which Alembic keeps the schema version; not its default name, so that schemas can share a database."""
-NEWEST = "ledger_0022"
+NEWEST = "ledger_0023"
 """The newest migration; compared when a database is opened, so that only an old one pays for importing Alembic."""
 SEQ = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite numbers rows itself only if the type is exactly INTEGER."""
@@ -91,6 +92,9 @@ RECORDS = Table(
     UniqueConstraint("stream", "version", name="records_stream_version"),
 )
 """`own_keys`: 20 bytes for each row in the keys table; null in records written before the chain covered keys."""
+SAID_BY_PEOPLE = text("kind IN ('consent', 'correction', 'override')")
+"""Of which records an index has kind and time; a query that uses it states this, and the kind."""
+Index("records_said", RECORDS.c.kind, RECORDS.c.at_us, sqlite_where=SAID_BY_PEOPLE, postgresql_where=SAID_BY_PEOPLE)
 RECORDS_OF_STREAM = (
     select(RECORDS)
     .where(
@@ -142,6 +146,9 @@ OUTCOMES = Table(
     sqlite_with_rowid=False,
 )
 """How often each outcome happened, with [offer_id, value_eur] as `detail`; below 0: only corrections are recorded."""
+IS_COMPLAINT = text("outcome = 'complained'")
+"""Of which outcomes an index has the time; a query that uses it states this."""
+Index("outcomes_complained", OUTCOMES.c.at_us, sqlite_where=IS_COMPLAINT, postgresql_where=IS_COMPLAINT)
 STANDING_RULES = Table(
     "standing_rules",
     METADATA,
@@ -359,10 +366,16 @@ LOOKS = Table(
     Column("seq", SEQ, primary_key=True, autoincrement=False),
     Column("stream", Name(), nullable=False),
     Column("who", Text, nullable=False),
+    Column("reason", String(64)),
+    Column("at_us", BigInteger),
     Index("looks_stream", "stream", "seq"),
     Index("looks_who", "who", "seq"),
+    Index("looks_reason", "reason", "at_us"),
 )
-"""Where the record of each look is (`seq`), by whom it was taken and at which subject (`stream`)."""
+"""Where the record of each look is (`seq`), by whom it was taken and at which subject (`stream`).
+
+`reason` is `reason_of` the look: as what it was taken, and for which purpose.
+"""
 HANDOVERS = Table(
     "ledger_handovers",
     METADATA,

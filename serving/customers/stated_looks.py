@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, select
 
 from decisioning.errors import RequestError, TooOften
 from features.ledger import now_us
+from features.ledger.records import reason_of
 from features.ledger.tables import LOOKS, RECORDS
 from serving.access.looks import Looker, record_looks
 from serving.access.table import TABLE
@@ -27,19 +28,24 @@ STATED_PURPOSES: Final = tuple(
 CASE: Final = re.compile(r"[0-9]{1,12}")
 """The number of a case."""
 _HOUR_US: Final = 3_600_000_000
+STATED_REASONS: Final = tuple(
+    reason_of({"role": role, "purpose": name})
+    for name, purpose in TABLE.purposes.items()
+    for role in TABLE.scopes
+    if role not in purpose.default_of
+)
+"""The reasons of looks for a purpose that the caller stated, and not for the one of their role."""
 _OWN: Final = (
     select(RECORDS)
     .join(LOOKS, LOOKS.c.seq == RECORDS.c.seq)
-    .where(LOOKS.c.who == bindparam("who"), RECORDS.c.at_us > bindparam("since"), RECORDS.c.body.is_not(None))
-    .order_by(LOOKS.c.seq.desc())
-    .limit(2_000)
+    .where(
+        LOOKS.c.who == bindparam("who"),
+        LOOKS.c.reason.in_(STATED_REASONS),
+        LOOKS.c.at_us > bindparam("since"),
+        RECORDS.c.body.is_not(None),
+    )
+    .order_by(LOOKS.c.at_us.desc())
 )
-
-
-def is_stated(body: Mapping[str, Any]) -> bool:
-    """Tell whether a look was for a purpose that the caller stated, and not for the one of their role."""
-    purpose = TABLE.purposes.get(str(body.get("purpose")))
-    return purpose is not None and body.get("role") not in purpose.default_of
 
 
 def state_look(brain: Brain, looker: Looker, stream: str, ids: Mapping[str, str]) -> None:
@@ -69,5 +75,4 @@ def stated_purpose(brain: Brain, who: str, stream: str) -> str | None:
 
 def _stated(brain: Brain, who: str) -> list[dict[str, Any]]:
     rows = brain.ledger.select(_OWN, {"who": who, "since": now_us() - _HOUR_US})
-    bodies = (brain.ledger.record_of(row).body or {} for row in rows)
-    return [body for body in bodies if is_stated(body)]
+    return [brain.ledger.record_of(row).body or {} for row in rows]

@@ -7,12 +7,15 @@ from sqlalchemy import Row, bindparam, exists, select
 
 from features.ledger.checking.verification import Flaw
 from features.ledger.database import Database
-from features.ledger.records import LOOK, Bodies, looks_of
+from features.ledger.records import LOOK, Bodies, looks_of, reason_of
 from features.ledger.tables import ERASURES, LOOKS, RECORDS
 
 _PAGE: Final = 500
 _LISTED = (
-    select(LOOKS, RECORDS.c.stream.label("record_stream"), RECORDS.c.kind, RECORDS.c.body)
+    select(
+        *(LOOKS, RECORDS.c.kind, RECORDS.c.body),
+        *(RECORDS.c.stream.label("record_stream"), RECORDS.c.at_us.label("record_us")),
+    )
     .outerjoin(RECORDS, RECORDS.c.seq == LOOKS.c.seq)
     .where(LOOKS.c.seq > bindparam("after"))
     .order_by(LOOKS.c.seq)
@@ -57,6 +60,8 @@ def _problem(database: Database, bodies: Bodies, row: Row[Any]) -> str:
         return "the subject was erased, and a look is listed" if database.fetch(_LEFT, {"seq": row.seq}) else ""
     try:
         body = bodies.read(row.body)
-        return "" if (body["subject"], body["who"]) == (row.stream, row.who) else "it is not the look that is recorded"
+        recorded = body["subject"], body["who"], reason_of(body), row.record_us
+        listed = row.stream, row.who, row.reason, row.at_us
+        return "" if recorded == listed else "it is not the look that is recorded"
     except (ValueError, KeyError, TypeError):
         return "its record cannot be read"

@@ -1,75 +1,71 @@
-"""What people did otherwise, whom they looked at and why, and what annoyed customers, as plain values."""
+"""What people did otherwise, whom they looked at and why, and what annoyed customers, as plain values.
+
+Everything is found by kind and time, so that the cost does not grow with what else is recorded.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from pydantic_core import from_json
-from sqlalchemy import Row, bindparam, func, select
+from sqlalchemy import Integer, Row, bindparam, select
 
 from decisioning.times import DAY_US, iso
-from features.decisions.labels import COMPLAINED
 from features.ledger import Record, now_us
 from features.ledger.records import CORRECTION, OVERRIDE
-from features.ledger.tables import HANDOVERS, LOOKS, RECORDS
+from features.ledger.tables import HANDOVERS, IS_COMPLAINT, LOOKS, OUTCOMES, RECORDS, SAID_BY_PEOPLE
 from serving.brain.runtime import Brain
-from serving.customers.stated_looks import is_stated
+from serving.customers.stated_looks import STATED_REASONS
 
 Json = dict[str, Any]
-RECENT: Final = 20_000
-"""Among how many of the newest records it is looked for."""
+Annoyed = tuple[str, str, object, int]
+"""What a customer did (`complained`, `objected`), about what, in which stream, and when."""
+MOST_CONSENTS: Final = 20_000
+"""Among how many consents of two weeks, the newest, objections are counted; an import may bring a million."""
 MOST_NOTES: Final = 3
+_ALL: Final = 2**31 - 1
+_MOST_LOOKS: Final = 1_000
 _WEEK_US: Final = 7 * DAY_US
 _REFUSES: Final = frozenset(("refused", "withdrawn", "objected"))
-_NEWEST: Final = select(func.max(RECORDS.c.seq).label("seq"))
-_OF_KINDS: Final = (
+_SAID: Final = (
     select(RECORDS)
-    .where(
-        RECORDS.c.seq > bindparam("after"),
-        RECORDS.c.at_us > bindparam("since"),
-        RECORDS.c.kind.in_(bindparam("kinds", expanding=True)),
-        RECORDS.c.body.is_not(None),
-    )
-    .order_by(RECORDS.c.seq.desc())
-    .limit(2_000)
+    .where(SAID_BY_PEOPLE, RECORDS.c.kind == bindparam("kind"), RECORDS.c.at_us > bindparam("since"))
+    .order_by(RECORDS.c.at_us.desc())
+    .limit(bindparam("most", type_=Integer))
+)
+"""Records of a kind since a time, the newest first; the cost does not grow with those of other kinds or before."""
+_COMPLAINTS: Final = select(OUTCOMES.c.action, OUTCOMES.c.stream, OUTCOMES.c.at_us).where(
+    IS_COMPLAINT, OUTCOMES.c.at_us > bindparam("since"), OUTCOMES.c.times > 0
 )
 _LOOKED: Final = (
     select(RECORDS)
     .join(LOOKS, LOOKS.c.seq == RECORDS.c.seq)
-    .where(LOOKS.c.seq > bindparam("after"), RECORDS.c.body.is_not(None))
-    .order_by(LOOKS.c.seq.desc())
-    .limit(500)
+    .where(LOOKS.c.reason.in_(STATED_REASONS), LOOKS.c.at_us > bindparam("since"), RECORDS.c.body.is_not(None))
+    .order_by(LOOKS.c.at_us.desc())
+    .limit(_MOST_LOOKS)
 )
 _OPENED: Final = select(HANDOVERS.c.body).where(HANDOVERS.c.opened_us > bindparam("since")).limit(10_000)
 
 
 def doings(brain: Brain) -> Json:
-    """Return what was recorded this week, as far as it is among the newest records."""
-    newest = int(brain.ledger.select(_NEWEST)[0].seq or 0)
-    after, now = max(0, newest - RECENT), now_us()
-    judged = _records(brain, after, now - _WEEK_US, (OVERRIDE, CORRECTION))
-    looked = (brain.ledger.record_of(row) for row in brain.ledger.select(_LOOKED, {"after": after}))
+    """Return what was recorded this week; `whole`: of all that was."""
+    now = now_us()
+    week, before = now - _WEEK_US, now - 2 * _WEEK_US
+    consents = _said(brain, "consent", before, MOST_CONSENTS)
+    corrected = (str((record.body or {})["field"]) for record in _said(brain, CORRECTION, week, _ALL))
     return {
-        "overrides": overrides([r for r in judged if r.kind == OVERRIDE]),
-        "corrections": _corrected(r.body or {} for r in judged if r.kind == CORRECTION),
-        "looks": [_look(record) for record in looked if is_stated(record.body or {})],
-        "annoys": annoyances(_records(brain, after, now - 2 * _WEEK_US, ("outcome", "consent")), now),
+        "overrides": overrides(_said(brain, OVERRIDE, week, _ALL)),
+        "corrections": Counter(corrected).most_common(),
+        "looks": [_look(brain.ledger.record_of(row)) for row in brain.ledger.select(_LOOKED, {"since": week})],
+        "annoys": annoyances([*_complaints(brain, before), *_refusals(consents)], now),
         "escalations": escalations(brain.ledger.select(_OPENED, {"since": now - DAY_US})),
-        "whole": after == 0,
+        "whole": len(consents) < MOST_CONSENTS,
     }
 
 
-def _corrected(bodies: Iterable[Json]) -> list[tuple[str, int]]:
-    """Return how often each field of a message was corrected, without what was undone, the most frequent first."""
-    every = list(bodies)
-    undone = {body["undoes"] for body in every if "undoes" in body}
-    kept = (b for b in every if "undoes" not in b and b["correction_id"] not in undone)
-    return Counter(str(body["field"]) for body in kept).most_common()
-
-
-def _records(brain: Brain, after: int, since: int, kinds: Sequence[str]) -> list[Record]:
-    rows = brain.ledger.select(_OF_KINDS, {"after": after, "since": since, "kinds": list(kinds)})
-    return [brain.ledger.record_of(row) for row in rows]
+def _said(brain: Brain, kind: str, since: int, most: int) -> list[Record]:
+    rows = brain.ledger.select(_SAID, {"kind": kind, "since": since, "most": most})
+    return [brain.ledger.record_of(row) for row in rows if row.body is not None]
 
 
 def overrides(records: Iterable[Record]) -> list[Json]:
@@ -92,28 +88,33 @@ def _override(action: str, reason: str, given: Sequence[Record]) -> Json:
     return {"action": action, "reason": reason, "n": len(given), "notes": notes, "streams": streams}
 
 
-def annoyances(records: Iterable[Record], now: int) -> list[Json]:
+def _complaints(brain: Brain, since: int) -> Iterator[Annoyed]:
+    for row in brain.ledger.select(_COMPLAINTS, {"since": since}):
+        yield "complained", row.action, row.stream, row.at_us
+
+
+def _refusals(consents: Iterable[Record]) -> Iterator[Annoyed]:
+    for record in consents:
+        body = record.body or {}
+        if body.get("status") in _REFUSES:
+            yield "objected", body["purpose"], record.stream, record.at_us
+
+
+def annoyances(annoyed: Iterable[Annoyed], now: int) -> list[Json]:
     """Return what customers complained of or objected to this week and the week before, what rose most first.
 
-    The unit is the customer. A complaint that was taken back later counts all the same: it was told.
+    The unit is the customer.
     """
-    weeks: dict[tuple[str, str], tuple[set[str], set[str]]] = {}
-    for record in records:
-        if about := _annoyance(record.body or {}, record.kind):
-            recent = record.at_us > now - _WEEK_US
-            weeks.setdefault(about, (set(), set()))[0 if recent else 1].add(record.stream)
+    weeks: dict[tuple[str, str], tuple[set[object], set[object]]] = {}
+    for kind, about, stream, at_us in annoyed:
+        recent = at_us > now - _WEEK_US
+        weeks.setdefault((kind, about), (set(), set()))[0 if recent else 1].add(stream)
     rows = [
         {"kind": kind, "about": about, "now": len(this), "before": len(last)}
         for (kind, about), (this, last) in weeks.items()
         if this
     ]
     return sorted(rows, key=lambda row: (row["before"] - row["now"], row["kind"], row["about"]))
-
-
-def _annoyance(body: Json, kind: str) -> tuple[str, str] | None:
-    if kind == "outcome":
-        return ("complained", body["action"]) if body.get("outcome") == COMPLAINED else None
-    return ("objected", body["purpose"]) if body.get("status") in _REFUSES else None
 
 
 def escalations(rows: Iterable[Row[Any]]) -> list[tuple[str, str, int]]:
