@@ -13,6 +13,8 @@ from serving.brain.runtime import Brain
 from serving.commands.demo import links, people
 from serving.commands.demo.asking import Json, checked
 from serving.commands.demo.play import Play
+from serving.events.moments import Watcher
+from serving.people.measuring import measure
 from serving.people.queue import Queue
 from serving.settings import Workspace
 from tests.serving.people.browser import Browser
@@ -40,11 +42,13 @@ def send(client: Client, scope: str, method: str, path: str, body: Json | None =
 
 def play(client: Client, said: list[str]) -> Play:
     """Return a play without pauses; what it says is added to `said`."""
-    queue = Queue(client.brain)
+    queue, watcher = Queue(client.brain), Watcher(client.brain)
 
     def wait(_: float) -> None:
         time.sleep(0.21)  # claims of the queue last a fifth of a second
         queue.work()
+        measure(client.brain)
+        watcher.decide_due()
 
     agents = people.agent_ids(client.brain.workspace)
     return Play(partial(send, client), said.append, wait, agents, "http://localhost", is_fast=True)
@@ -64,6 +68,7 @@ def test_a_played_customer_reaches_the_right_person_and_may_be_played_again(clie
         lines = list[str]()
         play(client, lines).run()
         said = "\n".join(lines)
+        assert "the website asks her: “" in said
         assert "The queue offers her to you: noor has time, too, and speaks no English." in said
         assert "“Listen first”\n" in said, "before the customer asks about a bill"
         assert "The desk suggests now: “Listen first”, “Walk through the bill”" in said

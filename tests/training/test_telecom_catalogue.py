@@ -21,6 +21,8 @@ RELEASE = Release.from_bytes(pack(FILES))
 TREATMENTS = [(a, t) for a in CATALOGUE.actions for t in a.treatments]
 CALLED_BACK = {calendar.channel for calendar in CATALOGUE.calendars}
 """Channels of appointments alone."""
+POP_UP = "pop-up"
+"""The channel that moments alone open."""
 PRICE = {"nl": re.compile(r"€ (\d+(?:,\d\d)?)"), "en": re.compile(r"€(\d+(?:\.\d\d)?)")}
 NEVER_SAID = re.compile(
     r"\b(laatste kans|nog maar|alleen vandaag|op=op|zolang de voorraad|mis het niet|haast|"
@@ -44,7 +46,7 @@ def test_the_whole_world_is_there():
     assert {a.issue for a in CATALOGUE.actions} == {"grow", "retain", "service", "nurture", "hardship"}
     assert {a.tier for a in CATALOGUE.actions} == {"mandatory", "service", "commercial"}
     assert len({a.group for a in CATALOGUE.actions}) >= 8
-    assert sorted(c.id for c in CATALOGUE.channels) == sorted([*CHANNELS, *CALLED_BACK])
+    assert sorted(c.id for c in CATALOGUE.channels) == sorted([*CHANNELS, *CALLED_BACK, POP_UP])
     assert {p.level for p in CATALOGUE.policies} == {"eligibility", "applicability", "suitability", "contact"}
     assert {kind for p in CATALOGUE.protections for kind in p.kind} == set(REQUIRED_PROTECTIONS)
 

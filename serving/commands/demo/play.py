@@ -1,4 +1,4 @@
-"""`brain demo --play`: three conversations that end with the right person, played into the running demo.
+"""`brain demo --play`: four conversations that end with the right person, played into the running demo.
 
 Every play has customers and conversations of its own, so that it can be played again. It speaks with the server as a
 company's systems do: a website, a chat, and a desk.
@@ -22,6 +22,8 @@ _NOTICE: Final = "2026-01"
 _OFFER_WAITS: Final = 40
 """How many times it is looked whether the queue has offered somebody to an agent."""
 _LOOK_S: Final = 0.25
+_LOOKS_A_PAGE: Final = 2
+"""How many times it is looked whether a chat is offered, after each page that the customer looks at."""
 ANNA: Final = (
     "How do I take my internet to my new house?",
     "That does not tell me what to do. How do I take my internet to my new house?",
@@ -70,6 +72,7 @@ class Play:
         """Play all of it; what an earlier play left open is closed first."""
         self.close_open()
         self._come_to_work()
+        self._pop_up()
         self._browse()
         anna = self._become_upset()
         self._change_suggestion(anna)
@@ -87,13 +90,42 @@ class Play:
     def _come_to_work(self) -> None:
         state_agents(self.send, self.agents)
         self._tell_agents("agent.state", {"state": "available"})
-        for name in ("anna", "carl", "ben"):
+        for name in ("dora", "anna", "carl", "ben"):
             self._welcome(self._customer(name))
         self.say(
             f"Two people are at work: you (`{AGENT}`: English and Dutch, trained for customers who need care) and "
             f"{COLLEAGUE} (Dutch alone). Each helps one customer at a time."
         )
         self._look(f"Open {self.url}/desk beside this terminal, signed in as {AGENT}.")
+
+    def _pop_up(self) -> None:
+        """Let Dora look for help until a chat is offered to her, and let her take it."""
+        title = self._popped_up("dora")
+        self.say(
+            f"Dora ({self._customer('dora')}) reads page after page of help. As somebody is free to chat, the website "
+            f"asks her: “{title}”"
+        )
+        about = {"customer_id": self._customer("dora"), "conversation_id": self._conversation("dora")}
+        asked = {**about, "request_id": self._conversation("dora"), "channel": "web", "language": "en"}
+        opened = self.send("agent", "POST", "/v1/handovers", {**asked, "reason": "took the chat that was offered"})
+        agent = self._offered(opened["handover_id"])
+        self.say("She takes it, and the queue offers her to you. Nobody was asked while nobody was free.")
+        self._look(f"{self.url}/desk shows her to you. Take her there, or it is done for you.")
+        self._accept(opened["handover_id"], agent)
+        self._step(opened["handover_id"], "resolved")
+        self._tell_agents("agent.state", {"state": "available"})
+
+    def _popped_up(self, name: str) -> str:
+        """Return the title of the chat that is offered to a customer who looks at help."""
+        for n in range(_OFFER_WAITS):
+            if n % _LOOKS_A_PAGE == 0:
+                self._signal(name, "page-view", page="help", seconds=1.0)
+            self.wait(_LOOK_S)
+            held = self.send("privacy", "GET", f"/v1/customers/{self._customer(name)}/export", None)
+            for delivery in held["moments"]["deliveries"]:
+                return self._shown(delivery["body"]["decision"]).strip("“”")
+            self._tell_agents("agent.heartbeat", {})
+        raise Refused("no chat was offered: another conversation of these agents is open; close it at the desk")
 
     def _browse(self) -> None:
         for page in ("moving", "moving", "internet"):
