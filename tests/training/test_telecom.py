@@ -44,7 +44,9 @@ def test_twenty_thousand_customers_in_three_seconds():
 
 def test_every_profile_fact_is_declared_in_bounds_and_mostly_known():
     features = {f.name: f for f in world().catalogue.features}
-    assert set(world().columns) == {f.name for f in features.values() if f.source not in ("context", "signal", "routing")}
+    assert set(world().columns) == {
+        f.name for f in features.values() if f.source not in ("context", "signal", "routing")
+    }
     for name, column in world().columns.items():
         feature = features[name]
         unknown = [v is None for v in column] if column.dtype == object else np.isnan(column)
