@@ -101,19 +101,14 @@ class Background:
     def _tending(self) -> list[_Piece]:
         """Return all other work."""
         brain, watcher = self._brain, self._watcher
+        packages = sent_packages.PackageSource(brain, watcher.moments)
         clean_s = brain.workspace.settings.erasure.within_s / 2
         return [
             ("checkpoints", CHECKPOINT_S, brain.checkpoint),
             ("moments", POLL_S, watcher.decide_due, self._signalled),
             ("presence", clean_s, partial(agents.forget_presence, brain)),
-            (
-                "packages",
-                sent_packages.POLL_S,
-                sent_packages.PackageSource(brain, watcher.moments).prepare,
-                self._stepped,
-            ),
             ("routing", queue.POLL_S, queue.Queue(brain).work, self._routed),
-            ("webhooks", POLL_S, watcher.send_due),
+            ("webhooks", POLL_S, partial(_deliver, packages, watcher), self._stepped),
             ("compaction", clean_s, brain.compact),
             ("deliveries", clean_s, watcher.purge),
             ("words", TEND_WORDS_S, partial(words.tend, brain)),
@@ -123,3 +118,9 @@ class Background:
             ("security events", EVENTS_S, self._events.write),
             *([("uses of keys", NOTE_S, self._access.note)] if self._access else []),
         ]
+
+
+def _deliver(packages: sent_packages.PackageSource, watcher: Watcher) -> None:
+    """Send what is due over the webhook, with what became of handovers just now."""
+    packages.prepare()
+    watcher.send_due()

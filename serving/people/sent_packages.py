@@ -22,8 +22,6 @@ from serving.access.table import TABLE
 from serving.brain.runtime import Brain
 from serving.people.package import read_for_systems
 
-POLL_S: Final = 0.25
-"""How often a replica looks for what became of handovers; what happens in its own process wakes it."""
 OLDEST_US: Final = DAY_US
 """Steps that are older than this are not told, as after nothing has run for long."""
 AGENT: Final = "agent"

@@ -68,7 +68,7 @@ def test_a_played_customer_reaches_the_right_person_and_may_be_played_again(clie
         lines = list[str]()
         play(client, lines).run()
         said = "\n".join(lines)
-        assert "the website asks her: “" in said
+        assert "a pop-up asks her, in the catalogue's first language: “Kom je er niet uit?”" in said
         assert "The queue offers her to you: noor has time, too, and speaks no English." in said
         assert "“Listen first”\n" in said, "before the customer asks about a bill"
         assert "The desk suggests now: “Listen first”, “Walk through the bill”" in said

@@ -102,8 +102,8 @@ class Play:
         """Let Dora look for help until a chat is offered to her, and let her take it."""
         title = self._popped_up("dora")
         self.say(
-            f"Dora ({self._customer('dora')}) reads page after page of help. As somebody is free to chat, the website "
-            f"asks her: “{title}”"
+            f"Dora ({self._customer('dora')}) reads page after page of help. As somebody is free to chat, a pop-up "
+            f"asks her, in the catalogue's first language: “{title}”"
         )
         about = {"customer_id": self._customer("dora"), "conversation_id": self._conversation("dora")}
         asked = {**about, "request_id": self._conversation("dora"), "channel": "web", "language": "en"}
