@@ -277,9 +277,16 @@ class Brain:
             except Conflict:
                 continue
             else:
-                self.metrics.count_decision(decision)
+                self._tell(ask, decision)
                 return calls.with_handover(self.ledger, snapshot.release.catalogue, ask, known, decision.answer)
         raise Unavailable("other requests for this customer kept coming first; try again")
+
+    def _tell(self, ask: Ask, decision: Decision) -> None:
+        """Count a decision that was committed, and wake what routes people if it called a person."""
+        self.metrics.count_decision(decision)
+        if decision.kept.handover is not None and ask.conversation_id is not None:
+            self.news.ring()
+            self.routed.ring()
 
     def _release(self, known: Known, decision: Decision) -> None:
         """Release the contacts of a decision that was committed after its request had been answered 503.

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,10 @@ def test_a_decision_within_a_conversation_opens_one_handover(client: Client) -> 
     welcome(client, "c-2")
     angry = signal("message", "customer:c-2", text="This is outrageous, the worst service ever, I am furious!")
     assert client("POST", "/v1/signals", angry)[1]["accepted"] == 1
+    rung = list[str]()
+    client.brain.routed.wakes(partial(rung.append, "routed"))
     first = client("POST", "/v1/decisions", ask("d-1", "c-2", **HERO, conversation_id="chat-2"))[1]
+    assert rung, "the queue does not wait for its next look"
     again = client("POST", "/v1/decisions", ask("d-1", "c-2", **HERO, conversation_id="chat-2"))[1]
     later = client("POST", "/v1/decisions", ask("d-2", "c-2", **HERO, conversation_id="chat-2"))[1]
     asked = opened(client, "c-2", conversation_id="chat-2")

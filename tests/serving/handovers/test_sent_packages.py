@@ -13,7 +13,7 @@ from features.ledger import now_us
 from serving.brain.runtime import Brain
 from serving.commands.verifying import add_ledger_flaws
 from serving.events import webhooks
-from serving.events.moments import Watcher
+from serving.events.moments import Watcher, dead_letters
 from serving.people import sent_packages
 from serving.settings import Workspace
 from tests.serving.handovers.conftest import NewDatabase
@@ -188,6 +188,18 @@ def test_a_delivery_is_tried_again_and_told_in_export_and_looks_and_verifies(com
     flaws: list[str] = []
     add_ledger_flaws(company.brain.workspace, flaws)
     assert flaws == []
+
+
+def test_a_package_that_was_given_up_is_sent_again_when_somebody_says_so(company: Company) -> None:
+    welcome(company.client, "c-9")
+    handover = company.opened("c-9")
+    company.receiver.statuses[:] = [500, 500, 500, 204]
+    for _ in range(3):
+        company.send()
+    (dead,) = company.client("GET", "/v1/moments/dead")[1]["dead"]
+    assert (dead["moment"], dead["attempts"]) == ("handover.opened", 3)
+    assert dead_letters(company.brain.workspace, [dead["id"]])["retried"] == 1
+    assert [one["handover_id"] for one in company.send()] == [handover]
 
 
 def test_nothing_leaves_of_who_is_restricted_or_erased(company: Company) -> None:
