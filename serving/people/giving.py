@@ -3,7 +3,7 @@
 from contextlib import suppress
 from typing import Any, Literal
 
-from decisioning.errors import Conflict, Unavailable
+from decisioning.errors import Conflict, Unavailable, WrongState
 from decisioning.facts.handovers import WITH_AGENT, after
 from decisioning.routing.opening import step_body
 from decisioning.routing.ranking import Staff, rank
@@ -28,6 +28,10 @@ from serving.people.handovers import (
 Given = Literal["offered", "accepted"]
 
 
+class ChangedMeanwhile(WrongState):
+    """Somebody decided by a state that has passed; nothing was done."""
+
+
 def who_may_help(brain: Brain, row: Any, staff: Staff) -> list[str]:
     """Return the agents who may help one who waits, who fits best first."""
     voice = brain.snapshot.release.catalogue.routing.voice
@@ -35,18 +39,22 @@ def who_may_help(brain: Brain, row: Any, staff: Staff) -> list[str]:
     return [one.agent for one in rank(waiting, staff).ranked]
 
 
-def give(brain: Brain, handover_id: str, agent: str, state: Given, by: str) -> Json:
+def give(brain: Brain, handover_id: str, agent: str, state: Given, by: str, seen: int | None = None) -> Json:
     """Offer a conversation to an agent, or let them have it, and return it; the same again changes nothing.
 
     Whoever has it now loses it in the same transaction, so nobody else comes between.
 
     :param by: who gives it
+    :param seen: the step at which they saw it; None: whatever happened since
     :raises WrongState: it has ended, or the agent may not take it
+    :raises ChangedMeanwhile: it went on since the step that was seen
     """
     for _ in range(ATTEMPTS):
         row = row_of(brain, handover_id)
         if (row.state, row.agent) == (state, agent):
             return as_json(row)
+        if seen is not None and row.step != seen:
+            raise ChangedMeanwhile("handover_id", "somebody else let it go on meanwhile: look again")
         with suppress(Conflict):
             _append(brain, row, agent, state, by)
             brain.news.ring()

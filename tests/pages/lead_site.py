@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page
 
 from decisioning.times import iso
 from features.ledger import now_us
+from features.ledger.tables import OUTCOMES
 from serving.brain.runtime import Brain
 from serving.commands.access import people
 from serving.customers.rights import asking
@@ -71,6 +72,13 @@ class LeadSite:
         )
         return self.beside.submit(opened).result()
 
+    def complains(self, customer: str, action: str) -> None:
+        """Let a customer complain of an action."""
+        stream = bytes.fromhex(self.client.brain.subject_stream(customer))
+        row = {"stream": stream, "action": action, "outcome": "complained", "at_us": now_us(), "detail": "", "times": 1}
+        ledger = self.client.brain.ledger
+        ledger.transact(lambda connection: connection.execute(OUTCOMES.insert(), row)).result()
+
     @staticmethod
     def overrides(page: Page, decision: str, action: str, note: str) -> None:
         """Let who is signed in say why they did not do what was suggested."""
@@ -108,6 +116,7 @@ def lead_site(folder: Path) -> Iterator[LeadSite]:
     workspace = small_workspace(folder / "shop")
     client, port = Client(Brain(workspace)), free_port()
     people.add(workspace, "jo", ["agent", "lead"], PASSWORD, "root")
+    people.add(workspace, "mo", ["agent", "lead"], PASSWORD, "root")
     people.add(workspace, "al", ["agent"], PASSWORD, "root")
     server = uvicorn.Server(uvicorn.Config(client.app, port=port, log_level="error", lifespan="off"))
     thread = threading.Thread(target=server.run)

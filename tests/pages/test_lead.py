@@ -137,6 +137,70 @@ def test_what_lapsed_comes_first_and_what_has_time_last(site: LeadSite) -> None:
         site.stepped(one, "resolved")
 
 
+@pytest.mark.promise("lead.one-click")
+def test_what_lapsed_is_red_and_a_call_back_a_pause_and_who_waits_longest_are_one_click(
+    browser: Browser, site: LeadSite
+) -> None:
+    site.complains("c-annoyed", "fix-router")
+    lapsed, alone, long = site.waits("c-lapsed"), site.waits("c-calls"), site.waits("c-longest")
+    site.stepped(lapsed, "offered", agent_id="cy-2", due_at=iso(now_us() - 1_000_000))
+    site.stepped(alone, "call_back", due_at=iso(now_us() + 120_000_000))
+    with site.signed_in(browser) as page:
+        first = page.locator(".lead-needs > li.harm").filter(has_text="c-lapsed")
+        expect(first).to_contain_text("not answered in time")
+        assert "rgb" in first.evaluate("e => getComputedStyle(e).borderLeftColor")
+        page.get_by_role("button", name=named("Pause", "fix-router")).click()
+        expect(page.get_by_role("status")).to_have_text("The action is paused.")
+        expect(page.get_by_role("button", name=named("Pause", "fix-router"))).to_have_count(0)
+        assert "fix-router" in site.client.brain.ledger.paused()
+        call = page.locator(".lead-needs > li.warn").filter(has_text="c-calls")
+        expect(call).to_contain_text("call-back without an agent")
+        call.get_by_role("button", name=named("Call back", "c-calls")).click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("c-calls")
+        assert site.shown(alone)["state"] == "accepted"
+        page.goto(f"{site.address}/lead")
+        waiting = [one for one in site.asked("GET", "/v1/handovers")["handovers"] if one["state"] == "opened"]
+        longest = min(waiting, key=lambda one: one["waits_since"])["handover_id"]
+        page.locator("ol.lead-list a").first.click()
+        assert page.url.endswith(f"/desk/{longest}")
+    for one in (lapsed, alone, long):
+        site.stepped(one, "resolved")
+
+
+@pytest.mark.long
+@pytest.mark.promise("lead.two")
+def test_two_leads_at_once_undo_nothing_of_each_other(browser: Browser, site: LeadSite) -> None:
+    chat, other = site.waits("c-both", upset=True), site.waits("c-second", upset=True)
+    number = site.contests("c-review", site.known("c-review")[0])
+    with site.signed_in(browser) as jo, site.signed_in(browser, "mo") as mo:
+        for page, agent in ((jo, "ana"), (mo, "bo")):  # both see it wait; jo comes first
+            page.get_by_label("Agent for c-both").focus()
+            page.get_by_label("Agent for c-both").select_option(agent)
+        jo.get_by_role("button", name=named("Offer", "c-both")).click()
+        expect(jo.get_by_role("status")).to_contain_text("is offered to the agent")
+        mo.get_by_role("button", name=named("Offer", "c-both")).click()
+        expect(mo.get_by_role("status")).to_contain_text("Somebody else let this conversation go on meanwhile")
+        assert site.shown(chat)["agent_id"] == "ana"
+        for page in (jo, mo):
+            page.goto(f"{site.address}/lead")
+            page.get_by_role("button", name=named("I look at it", number)).focus()
+        jo.get_by_role("button", name=named("I look at it", number)).click()
+        expect(jo.get_by_text("you look at it", exact=False).last).to_be_visible()
+        mo.goto(f"{site.address}/lead")
+        expect(mo.get_by_text("jo looks at it")).to_be_visible()
+        for page in (jo, mo):
+            page.locator("#action").select_option("welcome-tour")
+            page.get_by_role("button", name="Pause", exact=True).click()
+            expect(page.get_by_role("status")).to_have_text("The action is paused.")
+        mo.get_by_label("Agent for c-second").focus()
+        mo.get_by_label("Agent for c-second").select_option("bo")
+        mo.get_by_role("button", name=named("Offer", "c-second")).click()
+        expect(mo.get_by_role("status")).to_contain_text("is offered to the agent")
+        assert site.shown(other)["agent_id"] == "bo"
+    for one in (chat, other):
+        site.stepped(one, "resolved")
+
+
 @pytest.mark.long
 def test_news_is_taken_up_by_itself_and_not_under_a_focus(browser: Browser, site: LeadSite) -> None:
     site.waits("c-before", upset=True)

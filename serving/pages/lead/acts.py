@@ -33,15 +33,23 @@ def assign(brain: Brain, scope: Scope, handover_id: str, fields: Fields) -> str:
     agent = fields.get("agent", "")
     if not agent:
         raise RequestError("agent", "choose an agent")
-    giving.give(brain, handover_id, agent, "offered", doer_of(scope).who)
-    return "assign-done"
+    return _give(brain, handover_id, agent, "offered", doer_of(scope).who, fields) or "assign-done"
 
 
-def take(brain: Brain, scope: Scope, handover_id: str, _: Fields) -> str:
+def take(brain: Brain, scope: Scope, handover_id: str, fields: Fields) -> str:
     """Take a conversation over from whoever has it."""
     who = doer_of(scope).who
-    giving.give(brain, handover_id, who, "accepted", who)
-    return "take-done"
+    return _give(brain, handover_id, who, "accepted", who, fields) or "take-done"
+
+
+def _give(brain: Brain, handover_id: str, agent: str, state: giving.Given, by: str, fields: Fields) -> str:
+    """Give a conversation to an agent; return the text that says why not, if another lead came first."""
+    step = fields.get("step", "")
+    try:
+        giving.give(brain, handover_id, agent, state, by, int(step) if step.isdecimal() else None)
+    except giving.ChangedMeanwhile:
+        return "changed-meanwhile"
+    return ""
 
 
 def answer(brain: Brain, scope: Scope, number: str, fields: Fields) -> str:

@@ -17,6 +17,8 @@ from serving.people.routing import staff_of
 Json = dict[str, Any]
 MOST: Final = 10
 """How many of each kind are shown; the page says how many more there are."""
+LONGEST: Final = 3
+"""How many of those who wait are named, who wait longest."""
 KINDS: Final = ("lapsed", "late", "upset", "first", "alone", "ticket")
 """Why a conversation needs the lead, the most urgent first."""
 AGENT_STATES: Final = ("available", "busy", "offered", "wrap_up", "break", "away", "not_responding", "off")
@@ -36,13 +38,14 @@ def board(brain: Brain) -> Json:
         "needs": list(_with_helpers(brain, needs[:MOST], {row.id: row for row in rows})),
         "more": max(0, len(needs) - MOST),
         "queue": list(_by_skill(brain, rows, now)),
+        "longest": [_shown(row, now) for row in rows if row.state in _WAITING][:LONGEST],
         "held": [_shown(row, now) for row in rows if row.state in WITH_AGENT and row.id not in urgent],
         "agents": _by_state(_every_agent(brain)),
     }
 
 
 def _shown(row: Any, now: int) -> Json:
-    return {**handovers.as_json(row), "waits_s": max(0, (now - row.waits_us) // 1_000_000)}
+    return {**handovers.as_json(row), "step": row.step, "waits_s": max(0, (now - row.waits_us) // 1_000_000)}
 
 
 def _needs(brain: Brain, rows: Sequence[Any], now: int) -> Iterator[Json]:

@@ -42,14 +42,16 @@ class LeadWords:
     def page(self, shown: Json) -> Json:
         """Return what the templates show of `shown`, the plain values."""
         recorded, asked = shown["doings"], shown["asked"]
+        pausable = [name for name in shown["actions"] if name not in shown["paused"]]
         return {
             "at": self.clock(datetime.now(UTC)),
             "needs": [self._need(one) for one in shown["needs"]],
             "more": shown["more"],
             "queue": self._queue(shown["queue"]),
+            "longest": [self._waiting(one) for one in shown["longest"]],
             "agents": [(self._t[f"state-{state}"], self._called(ids)) for state, ids in shown["agents"].items()],
             "held": self._cut([self._held(one) for one in shown["held"]]),
-            "annoys": self._cut([self._annoyance(one) for one in recorded["annoys"]]),
+            "annoys": self._cut([self._annoyance(one, pausable) for one in recorded["annoys"]]),
             "overrides": self._cut([self._override(one) for one in recorded["overrides"]]),
             "corrections": self._cut(
                 [self._times(n, self._named("heard", field)) for field, n in recorded["corrections"]]
@@ -61,7 +63,7 @@ class LeadWords:
             "requests_more": asked["more"],
             "paused": shown["paused"],
             "resume": self._t["resume"].format(next(iter(shown["paused"]), "")),
-            "actions": [name for name in shown["actions"] if name not in shown["paused"]],
+            "actions": pausable,
         }
 
     def figures(self, kept: KeptReport | None) -> Json:
@@ -130,7 +132,7 @@ class LeadWords:
     @staticmethod
     def _who(one: Json) -> Json:
         who = one.get("customer_id") or one.get("visitor_id") or ""
-        return {"who": who, "handover_id": one["handover_id"], "reference": one["reference"]}
+        return {"who": who, **{name: one[name] for name in ("handover_id", "reference", "step")}}
 
     def _queue(self, rows: Sequence[Json]) -> Json:
         t, cells = self._t, []
@@ -145,11 +147,21 @@ class LeadWords:
         state = self._t[f"held-{one['state']}"].format(self._name(one["agent_id"]))
         return {**self._who(one), "about": f"{state} · {one['channel']}"}
 
-    def _annoyance(self, one: Json) -> Json:
+    def _waiting(self, one: Json) -> Json:
+        parts = (one.get("skill") or "", one["channel"], one["reason"])
+        about = " · ".join(part for part in parts if part)
+        return {**self._who(one), "wait": ago(one["waits_s"], self._lang), "about": about}
+
+    def _annoyance(self, one: Json, pausable: Sequence[str]) -> Json:
         said = self._t[one["kind"] if one["now"] != 1 else f"{one['kind']}-one"]
         about = self._named("to", one["about"]) if one["kind"] == "objected" else one["about"]
         before = self._t["week-before"].format(one["before"])
-        return {"rises": one["now"] > one["before"], "text": f"{said.format(one['now'], about)} {before}"}
+        action = one["about"] if one["kind"] == "complained" and one["about"] in pausable else ""
+        return {
+            "rises": one["now"] > one["before"],
+            "action": action,
+            "text": f"{said.format(one['now'], about)} {before}",
+        }
 
     def _override(self, one: Json) -> Json:
         text = f"{one['action']}: {self._times(one['n'], self._named('reason', one['reason']))}"

@@ -82,7 +82,7 @@ async def _shown(desk: Desk, request: Request, template: str, done: str = "") ->
     if template == _PAGE:
         kept = await desk.brain.pools.long.run(kept_report, desk.brain.workspace)
         content |= in_words.figures(kept)
-    said = words(lang).get(done, "") if done.endswith("-done") or done.startswith("request-") else ""
+    said = words(lang).get(done, "") if done.endswith(("-done", "-meanwhile")) or done.startswith("request-") else ""
     return desk.page(request, visitor, template, t=words(lang), done=said, me=_own_id(visitor.caller), **content)
 
 
@@ -104,7 +104,7 @@ def _read(brain: Brain, caller: Caller | None, lang: Language) -> Json:
 
 def _named(brain: Brain, shown: Json) -> list[tuple[str, dict[str, str]]]:
     """Return whom the page names, or shows a note about."""
-    each: list[Any] = [*shown["needs"], *shown["held"][:MOST], *shown["asked"]["requests"]]
+    each: list[Any] = [*shown["needs"], *shown["longest"], *shown["held"][:MOST], *shown["asked"]["requests"]]
     ids = dict.fromkeys(one["customer_id"] for one in each if one.get("customer_id"))
     known = {brain.subject_stream(customer_id): {"customer_id": customer_id} for customer_id in ids}
     return [*known.items(), *((s, {}) for s in dict.fromkeys(streams_in(shown["doings"])) if s not in known)]

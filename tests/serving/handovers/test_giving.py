@@ -6,7 +6,7 @@ import pytest
 
 from decisioning.errors import WrongState
 from serving.brain.runtime import Brain
-from serving.people.giving import give
+from serving.people.giving import ChangedMeanwhile, give
 from tests.serving.handovers.test_handovers import opened, stepped
 from tests.serving.workspaces import Client, small_workspace
 
@@ -58,3 +58,15 @@ def test_nobody_gets_more_than_they_have_room_for_and_nothing_changes(client: Cl
         give(client.brain, handover, "a-3", "accepted", "person:lead")
     shown = client("GET", f"/v1/handovers/{handover}")[1]
     assert (shown["state"], shown["agent_id"], held_by(client, "a-4")) == ("offered", "a-4", [handover])
+
+
+@pytest.mark.promise("lead.two")
+def test_of_two_leads_who_saw_the_same_the_second_takes_nothing_back(client: Client) -> None:
+    for name in ("a-5", "a-6"):
+        agent(client, name, 1)
+    handover = opened(client, "c-5", conversation_id="chat-5")["handover_id"]
+    give(client.brain, handover, "a-5", "offered", "person:first", seen=0)
+    with pytest.raises(ChangedMeanwhile):
+        give(client.brain, handover, "a-6", "offered", "person:second", seen=0)
+    assert held_by(client, "a-5") == [handover]
+    assert give(client.brain, handover, "a-6", "offered", "person:second", seen=1)["agent_id"] == "a-6"
