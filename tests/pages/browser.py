@@ -66,6 +66,26 @@ def overflow(page: Page) -> list[str]:
     return found
 
 
+def lost_with_large_and_wide_text(page: Page) -> list[str]:
+    """Set text to 200% (WCAG 1.4.4) and spread it as WCAG 1.4.12 has it; return what is too wide or cut off then."""
+    script = """() => {
+      const sheet = new CSSStyleSheet()
+      sheet.replaceSync(`:root { font-size: 200% !important }
+        * { line-height: 1.5 !important; letter-spacing: .12em !important; word-spacing: .16em !important }
+        p { margin-bottom: 2em !important }`)
+      document.adoptedStyleSheets = [sheet]
+      const cut = []
+      for (const e of document.querySelectorAll("body *")) {
+        const hides = /hidden|clip/.test(getComputedStyle(e).overflow) && !e.closest(".hidden, svg, input")
+        const box = e.getBoundingClientRect()
+        if (!hides || box.width < 2 || box.height < 2) continue
+        if (e.scrollHeight > e.clientHeight + 1 || e.scrollWidth > e.clientWidth + 1) cut.push(e.outerHTML.slice(0, 120))
+      }
+      return cut }"""
+    cut: list[str] = page.evaluate(script)
+    return [*cut, *overflow(page)]
+
+
 def focus_order(page: Page, most: int = 200) -> list[str]:
     """Return what the tab key reaches, from the top, in words; fail where a focus cannot be seen."""
     script = """() => {

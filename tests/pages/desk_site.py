@@ -146,8 +146,10 @@ def at_desk(browser: Browser, site: DeskSite, **context: Any) -> Iterator[Page]:
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     page.goto(f"{site.address}/desk?lang=en")
-    yield page
-    window.close()
+    try:
+        yield page
+    finally:
+        window.close()  # a stream that stays open keeps the server
     assert errors == []
 
 

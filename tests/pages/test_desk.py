@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.pages.browser import SCHEMES, focus_order, overflow, violations
+from tests.pages.browser import SCHEMES, focus_order, lost_with_large_and_wide_text, overflow, violations
 from tests.pages.desk_site import MARKUP, PASSWORD, DeskSite, at_desk, new_customer, served
 
 
@@ -328,6 +328,18 @@ def test_every_state_is_accessible_in_both_languages_and_schemes_and_narrow(brow
                     assert (violations(page), overflow(page)) == ([], []), (scheme, lang, query)
                 page.goto(f"{site.address}/desk?lang={lang}")
                 assert (violations(page), overflow(page)) == ([], []), (scheme, lang)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("lang", ["nl", "en"])
+@pytest.mark.parametrize("width", [640, 1366])
+def test_large_and_wide_text_loses_nothing(browser: Browser, site: DeskSite, lang: str, width: int) -> None:
+    with at_desk(browser, site, viewport={"width": width, "height": 768}) as page:
+        handover = site.taken(page, new_customer())
+        for path in (f"/desk/{handover}", f"/desk/{handover}?why_not=tv-bundle&slots=calls", "/desk"):
+            page.goto(f"{site.address}{path}{'&' if '?' in path else '?'}lang={lang}")
+            page.evaluate("document.querySelectorAll('details').forEach(e => e.open = true)")
+            assert lost_with_large_and_wide_text(page) == [], path
 
 
 @pytest.mark.long

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, expect
 from decisioning.times import DAY_US, iso
 from features.ledger import now_us
 from serving.pages.report.kept import NAME, keep_report
-from tests.pages.browser import SCHEMES, focus_order, overflow, violations
+from tests.pages.browser import SCHEMES, focus_order, lost_with_large_and_wide_text, overflow, violations
 from tests.pages.lead_site import LeadSite, lead_site
 from tests.pages.sections import whole, with_value
 from training.evaluation.localized import fields, localized
@@ -119,6 +119,8 @@ def test_every_state_is_accessible_and_fits_320_px(browser: Browser, site: LeadS
         assert page.locator(".lead-figures svg:visible").count() == 1
         assert page.locator("html").get_attribute("lang") == lang
         assert page.locator("h2").first.inner_text().startswith({"en": "Needs", "nl": "Heeft"}[lang])
+        page.set_viewport_size({"width": 640, "height": 768})
+        assert lost_with_large_and_wide_text(page) == []
         page.goto(f"{site.address}/lead")
         assert page.locator("html").get_attribute("lang") == lang, "the language is kept"
 
