@@ -54,7 +54,7 @@ NEVER_CHANGED: frozenset[Tag] = NEVER_LEARNED | {"protected"}
 
 
 class RoutingMeasure(Strict):
-    """What is measured of the queue and the agents, of one skill or all, and of one channel or all.
+    """What is measured of the queue and the agents: of one skill, those of an issue, or all; and of one channel or all.
 
     `wait_s`: for how long the one has waited who waits longest, 0 if nobody waits, unknown while no agent is there.
     `free_agents`: how many have room for one more. `waiting`: how many wait.
@@ -62,6 +62,7 @@ class RoutingMeasure(Strict):
 
     measure: Literal["wait_s", "free_agents", "waiting"]
     skill: Id | None = None
+    issue: Id | None = None
     channel: Id | None = None
 
 

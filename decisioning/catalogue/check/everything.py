@@ -16,6 +16,7 @@ from decisioning.catalogue.check.intents import intent_problems, routing_problem
 from decisioning.catalogue.check.models import model_problems
 from decisioning.catalogue.check.people.budgets import budget_problems
 from decisioning.catalogue.check.people.calendars import calendar_problems
+from decisioning.catalogue.check.people.measures import measure_problems
 from decisioning.catalogue.check.people.package import package_problems
 from decisioning.catalogue.check.policies import policy_problems
 from decisioning.catalogue.check.reasons import reason_problems
@@ -45,6 +46,7 @@ def check(draft: Draft, environment: Environment = "dev") -> Iterator[Mistake]:
     yield from intent_problems(draft)
     yield from calendar_problems(draft)
     yield from routing_problems(draft)
+    yield from measure_problems(draft)
     yield from package_problems(draft)
     yield from model_problems(draft)
     yield from policy_problems(draft)

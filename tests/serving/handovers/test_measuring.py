@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from decisioning.catalogue.people.routing import Routing, Skill
 from decisioning.errors import OutOfScope
 from decisioning.facts.schema import RoutingMeasure
 from decisioning.routing.staffing import ANY
@@ -16,7 +17,7 @@ from serving.brain.runtime import Brain
 from serving.events.moments import Watcher
 from serving.people.agent_events import record
 from serving.people.forms import AgentEventIn
-from serving.people.measuring import _reported, measure
+from serving.people.measuring import _reported, _skills, measure
 from tests.serving.handovers.conftest import NewDatabase
 from tests.serving.handovers.test_agents import add, opened, state
 from tests.serving.workspaces import Client, Json, ask, decide_and_send, offers, signal, small_workspace, welcome
@@ -33,6 +34,8 @@ features:
      description: how long customers wait for a chat}
   - {name: chats_waiting, dtype: int, source: routing, routing: {measure: waiting}, max_age_s: 60,
      description: customers who wait}
+  - {name: help_agents, dtype: int, source: routing, routing: {measure: free_agents, issue: service}, max_age_s: 60,
+     description: agents who are free to help}
 policies:
   - {id: somebody-is-there, level: applicability, attach: {action: chat-now},
      permit: "chat_agents >= 1 && chat_wait_s < 120"}
@@ -87,10 +90,13 @@ def test_a_chat_is_offered_while_somebody_can_serve_it_in_time(client: Client) -
     welcome(client, "c-1")
     assert not is_offered(client, "nothing-measured"), "what is unknown denies"
     measure(client.brain)
-    assert client.brain.measured.values == {"chat_agents": 0, "chats_waiting": 0}, "nobody is there: no wait is known"
+    assert client.brain.measured.values == {"chat_agents": 0, "help_agents": 0, "chats_waiting": 0}, (
+        "nobody is there: no wait is known"
+    )
     assert not is_offered(client, "nobody")
     add(client, "m-1")
     measure(client.brain)
+    assert client.brain.measured.values["help_agents"] == 1
     assert is_offered(client, "free")
     for name in ("a", "b", "c"):
         opened(client, f"measured-{name}")
@@ -197,17 +203,28 @@ def test_what_was_told_is_unknown_once_it_is_older_than_the_feature_states(advis
     assert not is_offered(advised, "q-old")
 
 
-def test_a_queue_of_all_is_added_up_of_its_parts_and_of_others_nothing_is_guessed() -> None:
+def test_a_queue_of_several_is_added_up_of_its_parts_and_of_others_nothing_is_guessed() -> None:
+    routing = Routing(skills=(Skill(id="bill", issue="service"), Skill(id="moving", issue="service")))
     parts = [QueueState("bill", "chat", 5, 2, 30.0, 1), QueueState("bill", "phone", 3, 4, 10.0, 2)]
-    of = lambda measure, **about: _reported(RoutingMeasure(measure=measure, **about), parts)  # noqa: E731
+
+    def of(measure: str, **about: str) -> tuple[float, int] | None:
+        asked = RoutingMeasure.model_validate({"measure": measure, **about})
+        return _reported(asked, _skills(asked, routing), parts)
+
     assert of("waiting", skill="bill", channel="chat") == (2, 5)
     assert (of("waiting"), of("wait_s", skill="bill"), of("free_agents")) == ((6, 3), (30.0, 3), (2, 3))
     assert of("waiting", skill="moving") is None
     assert of("waiting", channel="video") is None
+    assert of("waiting", issue="service") is None, "of one of its skills nothing was told"
     parts.append(QueueState("moving", "chat", 9, None, 5.0, 1))
     assert of("waiting") is None, "one part is unknown"
+    assert (of("wait_s", issue="service", channel="chat"), of("wait_s", issue="service", channel="phone")) == (
+        (30.0, 5),
+        None,
+    )
     parts.append(QueueState(ANY, ANY, 9, 50, None, None))
     assert (of("waiting"), of("wait_s")) == ((50, 9), None)
+    assert of("wait_s", issue="service") == (30.0, 3)
 
 
 def test_a_queue_event_is_of_its_form_and_no_agent_tells_it(advised: Client) -> None:
