@@ -79,7 +79,8 @@ def lost_with_large_and_wide_text(page: Page) -> list[str]:
         const hides = /hidden|clip/.test(getComputedStyle(e).overflow) && !e.closest(".hidden, svg, input")
         const box = e.getBoundingClientRect()
         if (!hides || box.width < 2 || box.height < 2) continue
-        if (e.scrollHeight > e.clientHeight + 1 || e.scrollWidth > e.clientWidth + 1) cut.push(e.outerHTML.slice(0, 120))
+        const cuts = e.scrollHeight > e.clientHeight + 1 || e.scrollWidth > e.clientWidth + 1
+        if (cuts) cut.push(e.outerHTML.slice(0, 120))
       }
       return cut }"""
     cut: list[str] = page.evaluate(script)
