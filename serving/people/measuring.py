@@ -37,6 +37,9 @@ class _Queued:
 def measure(brain: Brain) -> None:
     """Measure what the release's features of source `routing` ask for.
 
+    Each replica measures by itself, of tables that all share, so their values differ by no more than what happened
+    within POLL_S; a decision records those that it was made with.
+
     With `mode: advise` the queue is another system's: how many wait and for how long is what that system told of it
     (`queue.state`), else unknown. Which agents are free is what it told, else it follows from what it tells of them.
     """

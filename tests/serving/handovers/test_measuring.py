@@ -108,6 +108,12 @@ def test_a_chat_is_offered_while_somebody_can_serve_it_in_time(client: Client) -
     assert (values["chat_agents"], values["chats_waiting"]) == (0, 1)
     assert isinstance(values["chat_wait_s"], float)
     assert not is_offered(client, "busy"), "who is there has no room"
+    another = Brain(client.brain.workspace)
+    measure(another)
+    counted = {name: value for name, value in another.measured.values.items() if name != "chat_wait_s"}
+    assert counted == {"chat_agents": 0, "chats_waiting": 1}, "a second replica measures the same by itself"
+    assert float(another.measured.values["chat_wait_s"]) - values["chat_wait_s"] < 60
+    another.close()
 
 
 def test_what_is_older_than_stated_is_unknown_and_what_served_is_recorded(client: Client) -> None:
