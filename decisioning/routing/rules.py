@@ -33,8 +33,8 @@ class RoutingRules:
     """
 
     rings: Mapping[str, Sequence[Ring]] = field(default_factory=dict)
-    known_agent_s: float = 280.0
-    known_agent_help_s: float = 160.0
+    known_agent_s: float = 320.0
+    known_agent_help_s: float = 165.0
     last_new_s: float = 0.0
     most_upset_in_a_row: int = 4
     help_weight: float = 1.6

@@ -2,21 +2,30 @@
 
 `days` plays the simulated days of both kinds with the seeds FIRST to LAST (0 to 5) by the product's routing in both
 modes, with a tenth of the answers late or absent in `advise`, beside the longest idle. It takes half a minute a day and
-mode, and returns 1 if a mean misses its bound. `match` gives 10,000 who wait to 500 agents with room for up to three.
+mode, and returns 1 if a mean misses its bound. `match` gives 10,000 who wait to 500 agents with room for up to three,
+and asks for advice while those agents are on shift.
 """
 
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from decisioning.routing.matching import assign, auction, values_of
-from serving.people.routing import ranked_json
+from decisioning.routing.people import Agent
+from serving.brain.runtime import Brain
+from serving.people.forms import RoutingIn, WaitingIn
+from serving.people.routing import advise
 from tests.decisioning.routing.test_matching import largest_sum, staff_of
 from tests.serving.handovers.days import BOUNDS, KINDS, Beside, compared, means, missed
+from tests.serving.handovers.test_agents import add
+from tests.serving.workspaces import Client, small_workspace
 
 _ADVICE = 100
 _CONSOLE = Console(width=150)
@@ -64,15 +73,33 @@ def match() -> int:
     start_s = time.process_time()
     best = largest_sum(values, units)
     dense_s = time.process_time() - start_s
-    start_s = time.process_time()
-    for who in waiting[:_ADVICE]:
-        ranked_json(who, staff)
-    advice_ms = 1e3 * (time.process_time() - start_s) / _ADVICE
     _CONSOLE.print(f"10,000 who wait, calls and chats, given to 500 agents: {len(pairs)} pairs in {assigned_s:.2f} s")
     share = sum(values[pair] for pair in given) / best
     _CONSOLE.print(f"as if all were chats: {auction_s:.2f} s, value {share:.6f} of the optimum of a dense solver")
-    _CONSOLE.print(f"the dense solver alone: {dense_s:.2f} s; advice for one who waits, 500 agents: {advice_ms:.1f} ms")
+    _CONSOLE.print(f"the dense solver alone: {dense_s:.2f} s")
+    advice_ms = _advice_ms(staff.roster.agents)
+    _CONSOLE.print(f"advice for one who waits, 500 agents: {np.median(advice_ms):.1f} ms, at most {max(advice_ms):.1f}")
     return int(assigned_s >= 2 or auction_s >= 2 or share < 0.99)
+
+
+def _advice_ms(agents: Sequence[Agent]) -> list[float]:
+    """Return the processor time of each piece of advice, with the reading of all agents from the ledger."""
+    with tempfile.TemporaryDirectory() as folder:
+        brain = Brain(small_workspace(Path(folder) / "shop"))
+        client = Client(brain)
+        for agent in agents:
+            stated = {"languages": sorted(agent.languages), "proficiency": agent.proficiency}
+            add(client, agent.id, **stated, trained=sorted(agent.trained), capacity=dict(agent.capacity))
+        found = [_asked_ms(brain, f"call-{n}") for n in range(_ADVICE)]
+        brain.close()
+    return found
+
+
+def _asked_ms(brain: Brain, conversation: str) -> float:
+    waiting = WaitingIn(conversation_id=conversation, channel="voice", skill="a", language="nl")
+    start_s = time.process_time()
+    advise(brain, RoutingIn(waiting=waiting))
+    return 1e3 * (time.process_time() - start_s)
 
 
 def main(arguments: Sequence[str]) -> int:

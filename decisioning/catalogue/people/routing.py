@@ -52,8 +52,8 @@ class Routing(Strict):
     """
 
     mode: RoutingMode = "advise"
-    known_agent_s: _Seconds = 280.0
-    known_agent_help_s: _Seconds = 160.0
+    known_agent_s: _Seconds = 320.0
+    known_agent_help_s: _Seconds = 165.0
     last_new_s: _Seconds = 300.0
     most_upset_in_a_row: Annotated[int, Field(ge=1, le=100)] = 4
     offer_s: Annotated[float, Field(ge=5, le=3600)] = 20.0

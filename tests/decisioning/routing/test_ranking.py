@@ -88,9 +88,9 @@ def test_a_customer_waits_for_the_agent_whom_they_know_for_a_while_even_if_that_
     known = replace(WHO, knows="ben")
     found = ranking(known, idle(ANNA), idle(BEN, conversations={"voice": 1}))
     assert (found.ranked, found.lacking) == ((), {"anna": "known_agent", "ben": "room"})
-    assert found.relaxes_in_s == pytest.approx(150)
+    assert found.relaxes_in_s == pytest.approx(155)
     sale = replace(known, helps=False)
-    assert ranking(sale, idle(ANNA), idle(BEN, conversations={"voice": 1})).relaxes_in_s == pytest.approx(270)
+    assert ranking(sale, idle(ANNA), idle(BEN, conversations={"voice": 1})).relaxes_in_s == pytest.approx(310)
     late = ranking(replace(known, since_us=NOW_US - 200_000_000), idle(ANNA), idle(BEN))
     assert [r.agent for r in late.ranked] == ["ben", "anna"]
     assert [r.agent for r in ranking(replace(known, skill="fault"), idle(ANNA), idle(BEN)).ranked] == ["anna"]
@@ -131,6 +131,12 @@ def test_a_chat_comes_to_who_can_hold_several_and_a_call_to_who_can_not() -> Non
     assert [r.agent for r in ranking(WHO, idle(ANNA), idle(one_chat)).ranked] == ["anna", "zoe"]
     call = replace(WHO, channel="voice")
     assert [r.agent for r in ranking(call, idle(ANNA), idle(one_chat)).ranked] == ["zoe", "anna"]
+
+
+def test_chats_gather_at_who_holds_some() -> None:
+    one, two, none = (replace(ANNA, id=name) for name in ("anna", "ben", "ada"))
+    found = ranking(WHO, idle(one, conversations={"chat": 1}), idle(two, conversations={"chat": 2}), idle(none))
+    assert [r.agent for r in found.ranked] == ["ben", "anna", "ada"]
 
 
 def test_who_can_do_what_this_customer_does_not_need_is_kept_free() -> None:
