@@ -188,10 +188,11 @@ class FailedAgent(Answer):
 class Advice(Answer):
     """Agents who may help, best first. `in_time`: false if there is no advice, and the caller's own order holds.
 
-    `relaxes_in_s`: in how many seconds less is asked for, null if it stays so. `urgency_s`: the wait in seconds, which
-    counts for more where help is needed. Of several who wait the one with the highest `score_s` of an agent goes first,
-    to that agent. `held_for`: the agent who knows the customer, and for whom they wait until then. `most_upset`: agents
-    who get no upset customer now, as long as somebody else on shift may help; it also holds for those asked for next.
+    `relaxes_in_s`: in how many seconds less is asked for, null if it stays so. Of several who wait the one with the
+    highest `score_s` of an agent goes first, to that agent. `urgency_s`: the highest score of this answer, or the wait
+    in seconds if nobody is ranked; the wait counts for more where help is needed. `held_for`: the agent who knows the
+    customer, and for whom they wait until then. `most_upset`: agents who get no upset customer now, as long as somebody
+    else on shift may help; it also holds for those asked for next.
     """
 
     in_time: bool

@@ -75,7 +75,7 @@ def ranked_json(who: Waiting, staff: Staff) -> Json:
         "relaxes_in_s": ranking.relaxes_in_s,
         "held_for": None if held is None else staff.roster.agents[held].id,
         "most_upset": [a.id for a, rested in zip(staff.roster.agents, staff.rested, strict=True) if not rested],
-        "urgency_s": round(urgency_s(who, staff), 1),
+        "urgency_s": round(ranking.ranked[0].score_s if ranking.ranked else urgency_s(who, staff), 1),
     }
 
 

@@ -129,7 +129,7 @@ def test_advice_ranks_agents_and_says_why_not_the_others(client: Client, monkeyp
     asked = {"waiting": {"conversation_id": "call-1", "channel": "phone", "skill": "bill", "language": "nl"}}
     status, advice = client("POST", "/v1/routing", asked)
     assert (status, advice["in_time"], [r["agent_id"] for r in advice["ranked"]]) == (200, True, ["good"])
-    assert advice["urgency_s"] < 1
+    assert advice["urgency_s"] == advice["ranked"][0]["score_s"]
     assert advice["ranked"][0]["reasons"][0] == "proficient in this skill: +99 s"
     assert {f["agent_id"]: f["requirement"] for f in advice["failed"]} == {"new": "proficiency", "other": "language"}
     assert 599 < advice["relaxes_in_s"] <= 600
