@@ -374,7 +374,7 @@ def test_a_look_changes_nothing_that_a_decision_reads(client: Client) -> None:
 
 
 REMOVED = {
-    "DELETE FROM ledger_looks": "the look is recorded, and not in the table of looks",
+    "DELETE FROM ledger_looks": "the look is recorded, and its table does not say so",
     "UPDATE ledger_looks SET who = 'key:other'": "it is not the look that is recorded",
     "UPDATE ledger_looks SET stream = zeroblob(20)": "there is no record of this look",
     "DELETE FROM ledger_records WHERE kind = 'look'": "does not end where its standing says",

@@ -22,9 +22,8 @@ from features.ledger.checking.checkpoints import (
 )
 from features.ledger.checking.damaged import page_flaws, schema_flaws, survive
 from features.ledger.checking.handovers import handover_flaws
-from features.ledger.checking.looks import look_flaws
+from features.ledger.checking.listings import look_flaws, request_flaws
 from features.ledger.checking.mirror import Mirror
-from features.ledger.checking.requests import request_flaws
 from features.ledger.checking.tables import table_flaws
 from features.ledger.checking.verification import Flaw, SignedHead, keys_in, verify_stream
 from features.ledger.database import Database
