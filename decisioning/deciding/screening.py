@@ -302,3 +302,8 @@ def _holdout_gate(sieve: _Sieve, view: View, arm: str) -> None:
 def _verdict(truth: bool | None, gate: Gate) -> str:
     value = "unknown" if truth is None else str(truth).lower()
     return f"{'deny' if gate.deny else 'permit'} rule is {value}: {gate.rule.text}"
+
+
+def rule_is_unknown(withheld: Withheld) -> bool:
+    """Tell whether a candidate did not pass since it is not known whether a rule holds."""
+    return withheld.why.startswith(("deny rule is unknown: ", "permit rule is unknown: "))

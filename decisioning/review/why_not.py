@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from decisioning.catalogue.release import Release
 from decisioning.deciding.record import Computation
+from decisioning.deciding.screening import rule_is_unknown
 from decisioning.facts.forms import Withheld
 from decisioning.times import datetime_at
 
@@ -25,6 +26,7 @@ _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "person": "It needs a person to talk to.",
         "negotiation": "It is not what is negotiated about.",
         "gate": "Not offered: {0}.",
+        "gate unknown": "Not offered, as it is not known whether this is so: {0}.",
         "not shown": "{0} Not shown: the customer asked so.",
     },
     "nl": {
@@ -43,6 +45,7 @@ _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "person": "Daarvoor is een gesprek met een mens nodig.",
         "negotiation": "Daar wordt niet over onderhandeld.",
         "gate": "Niet aangeboden: {0}.",
+        "gate unknown": "Niet aangeboden, omdat niet bekend is of dit zo is: {0}.",
         "not shown": "{0} Niet getoond: de klant vroeg daarom.",
     },
 }
@@ -72,7 +75,8 @@ def why_withheld(
     kind, _, outcome = gate.partition(":")
     if kind == "suppressed":
         return _answered(computed, withheld.treatment.partition(".")[0], outcome, locale)
-    text = words["gate"].format(in_words(computed.release, gate, locale))
+    form = "gate unknown" if rule_is_unknown(withheld) else "gate"
+    text = words[form].format(in_words(computed.release, gate, locale))
     reads_nothing_hidden = computed.case.unreadable.isdisjoint(withheld.facts)
     return text if reads_nothing_hidden else words["not shown"].format(text)
 

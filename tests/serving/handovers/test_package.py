@@ -254,3 +254,14 @@ def test_looks_at_packages_are_recorded_exported_erased_and_verified(client: Cli
     assert client("GET", f"/v1/handovers/{handover}/package")[0] == 404
     assert client("GET", "/v1/looks?customer_id=c-7")[1]["looks"] == []
     assert not list(client.brain.ledger.verify())
+
+
+def test_what_is_held_back_for_want_of_a_fact_is_not_told_as_that_fact(client: Client) -> None:
+    welcome(client, "c-unknown")
+    for is_known, starts in ((False, "Not offered, as it is not known whether this is so: "), (True, "Not offered: ")):
+        patch(client, "c-unknown", open_complaint=True if is_known else None)
+        status, told = client("GET", f"/v1/handovers/{opened(client, 'c-unknown')}/package")
+        whys = {one["why"] for one in told["not_to_offer"]}
+        assert status == 200
+        assert whys
+        assert all(why.startswith(starts) for why in whys), whys
