@@ -41,6 +41,8 @@ _LAST = "last delivery"
 """The claim that holds the highest `seq` ever given: rows are deleted, and SQLite would give their numbers again."""
 OF_HANDOVER = "handover."
 """How the name of a delivery begins that tells of a handover; a moment's name has no full stop."""
+OF_CONSENT = "consent."
+"""How the name of a delivery begins that confirms a consent which was given in a conversation."""
 _HIGHEST = select(func.max(DELIVERIES.c.seq).label("seq"))
 _GIVEN = select(CLAIMS.c.until_us.label("seq")).where(CLAIMS.c.name == _LAST)
 State = Literal["waiting", "delivered", "dead", "withheld"]
@@ -67,9 +69,9 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A decision or a step of a handover to deliver. `id` is the same at every attempt.
+    """A decision, a step of a handover or a consent to deliver. `id` is the same at every attempt.
 
-    `body`: the JSON that is sent with a decision; of a handover which step it is, as its package is made later.
+    `body`: the JSON that is sent with a decision; of a handover or a consent which it is, as the rest is made later.
     """
 
     seq: int
@@ -92,8 +94,8 @@ class Delivery:
 
     @property
     def of_handover(self) -> bool:
-        """Whether it tells of a handover, and not of a decision that a moment opened."""
-        return self.moment.startswith(OF_HANDOVER)
+        """Whether it tells of a handover, or of a consent in one, and not of a decision that a moment opened."""
+        return self.moment.startswith((OF_HANDOVER, OF_CONSENT))
 
     @classmethod
     def new(

@@ -144,7 +144,7 @@ class DecisionAnswer(Answer):
 class Candidate(Answer):
     """What was considered: permitted, with what its priority is made of, or stopped, with the first gate that did.
 
-    `text`: locale -> why it was not chosen.
+    `text`: locale -> why it was not chosen. `silenced`: it sells, and the customer's mood or words silence that.
     """
 
     treatment: str
@@ -160,6 +160,7 @@ class Candidate(Answer):
     priority: float | None = None
     chosen: bool | None = None
     probability: float | None = None
+    silenced: bool | None = None
     contributions: Json | None = None
     gate: str | None = None
     why: str | None = None

@@ -153,7 +153,11 @@ def recomputes(brain: Brain, record: Record, before: KnownAtDecisions | None = N
 
 
 def _candidates(computed: Computation, body: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return every candidate by treatment: those that passed with their factors, the others with their gate."""
+    """Return every candidate by treatment: those that passed with their factors, the others with their gate.
+
+    `silenced` are those that passed and would sell, where the customer's mood or words silence sales.
+    """
+    silenced, sells = computed.mood.silence_sales, computed.screened.view.sells_or_lends
     screened, picked = computed.screened, {p["treatment"]: p["probability"] for p in body["picks"]}
     passed = []
     for row, i in enumerate(screened.rows.tolist()):
@@ -173,6 +177,7 @@ def _candidates(computed: Computation, body: dict[str, Any]) -> list[dict[str, A
                 "priority": worth.priority_of(i, float(computed.scores.ranking[row])),
                 "chosen": name in picked,
                 "probability": picked.get(name),
+                **({"silenced": True} if silenced and sells[i] else {}),
             }
         )
     stopped = (

@@ -24,6 +24,8 @@ class HandoverSettings(Strict):
     place of ours; `{reference}` stands for what they may name the handover by, and `{time}` for when they hear of it
     at the latest. `words`: locale -> words that help an agent, in place of ours. `deliver`: the states whose coming is
     told to the company's systems over the signed webhook, with the context package as it may leave then.
+    `confirm_consents`: whether they are told of each consent that a customer gives in a conversation, with a text that
+    confirms it, so that they send it in writing.
     """
 
     text_hours: float = Field(default=24.0, gt=0, le=720)
@@ -35,3 +37,4 @@ class HandoverSettings(Strict):
     choices: dict[Choice, dict[Locale, _Text]] = Field(default_factory=dict)
     words: dict[Locale, HelpWords] = Field(default_factory=dict)
     deliver: tuple[HandoverState, ...] = ()
+    confirm_consents: bool = False

@@ -7,6 +7,8 @@ from typing import Any, Final
 from sqlalchemy import bindparam, select
 
 from decisioning.errors import BrainError
+from decisioning.facts.standing import Consent
+from decisioning.facts.standing_rules import NO_PAST
 from features.ledger import Record
 from features.ledger.tables import RECORDS
 from serving.access.looks import Looker, record_looks
@@ -57,6 +59,7 @@ class OwnView:
     more: bool
     requests: list[dict[str, Any]]
     held: dict[str, int]
+    consents: tuple[Consent, ...] = ()
 
 
 def own_view(brain: Brain, visit: Visit, locale: str, most: int) -> OwnView:
@@ -65,7 +68,9 @@ def own_view(brain: Brain, visit: Visit, locale: str, most: int) -> OwnView:
     requests = requests_of(brain, visit.stream)
     decisions = list(_decisions(brain, visit.stream, locale, most + 1, requests))
     held = holdings(brain, "person", visit.customer_id)
-    return OwnView(choices(brain, visit.customer_id), decisions[:most], len(decisions) > most, requests, held)
+    (standing,) = brain.ledger.read(visit.stream, rules=NO_PAST)
+    more, own_choices = len(decisions) > most, choices(brain, visit.customer_id)
+    return OwnView(own_choices, decisions[:most], more, requests, held, standing.consents)
 
 
 def _note_look(brain: Brain, visit: Visit) -> None:

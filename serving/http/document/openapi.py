@@ -55,6 +55,18 @@ _HANDOVER = {
         "package": {"$ref": _REFERENCE.format(model=PackageAnswer.__name__)},
     },
 }
+_CONSENT = {
+    "type": "object",
+    "required": ["event", "purpose", "channel", "notice_version", "occurred_at", "handover_id", "language", "text"],
+    "properties": {
+        "event": {"type": "string", "enum": ["consent.granted"]},
+        **{name: {"type": "string"} for name in ("customer_id", "visitor_id", "purpose", "channel", "notice_version")},
+        "occurred_at": {"type": "string", "format": "date-time"},
+        "handover_id": {"type": "string", "description": "The conversation in which the customer said yes"},
+        "language": {"type": "string", "enum": ["nl", "en"]},
+        "text": {"type": "string", "description": "What to send to the customer"},
+    },
+}
 Document = dict[str, Any]
 _MOMENTS = (
     *("receive_moment", "Moments", "Receive the decision that a moment opened"),
@@ -63,6 +75,10 @@ _MOMENTS = (
 _HANDOVERS = (
     *("receive_handover", "Handovers", "Receive the context package of a handover"),
     *("Sent when a handover comes to a state of `settings.handover.deliver` in the catalogue", _HANDOVER),
+)
+_CONSENTS = (
+    *("receive_consent", "Handovers", "Receive the confirmation of a consent that was given in a conversation"),
+    *("Sent for each one if `settings.handover.confirm_consents` of the catalogue says so", _CONSENT),
 )
 _ALWAYS = (MALFORMED, TOO_SLOW, WRONG_HOST, INVALID, TOO_MANY, BUG, BUSY)
 _WITH_KEY, _WITH_BODY = (NO_KEY, OUT_OF_SCOPE), (TOO_LARGE, UNSUPPORTED_MEDIA)
@@ -92,7 +108,8 @@ def _described(document: Document) -> Document:
         if route in OPERATIONS:
             _describe(operation, OPERATIONS[route])
         _describe_problems(operation)
-    document["webhooks"] = {"moment": {"post": _webhook(*_MOMENTS)}, "handover": {"post": _webhook(*_HANDOVERS)}}
+    webhooks = {"moment": _MOMENTS, "handover": _HANDOVERS, "consent": _CONSENTS}
+    document["webhooks"] = {name: {"post": _webhook(*about)} for name, about in webhooks.items()}
     return document
 
 

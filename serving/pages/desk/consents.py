@@ -73,7 +73,8 @@ async def grant_purpose(desk: Desk, visitor: Visitor, handover_id: str, fields: 
     status = "granted" if fields["said"] == "yes" else "refused"
     about = {"purpose": notice["id"], "status": status, "notice_version": notice["version"]}
     await _record(desk, visitor, handover_id, **about, channel=channel)
-    return f"{DESK}/{handover_id}?done={status}-consent"
+    sends = status == "granted" and release.catalogue.settings.handover.confirm_consents
+    return f"{DESK}/{handover_id}?done={status}-consent{'-sent' if sends else ''}"
 
 
 async def _record(desk: Desk, visitor: Visitor, handover_id: str, **stated: Any) -> None:

@@ -123,7 +123,7 @@ class ShownConversation:
             "negotiates": bool(self._release.catalogue.budgets),
             "first": first,
             "others": others,
-            "dont": not_to_do(self._release, candidates, self.lang),
+            "dont": [*self._silence(candidates), *not_to_do(self._release, candidates, self.lang)],
             "doings": [{"kind": d.kind, "ago": ago(d.ago_s, self.lang)} for d in doings(self.brain, self.row)],
             "consents": list(consents_of(self._release, own_standing(self.brain, self.row.stream))),
             "grants": [notice["id"] for notice in notices(self._release, self.lang)],
@@ -144,6 +144,11 @@ class ShownConversation:
             "topics": (f"customer:{self.handover['customer_id']}",) if "customer_id" in self.handover else ("queue",),
             "answer": self._why_not(candidates, why_not) if why_not else "",
         }
+
+    def _silence(self, candidates: Sequence[Json]) -> list[Json]:
+        """Return that nothing is sold now, if the customer's mood or words silence sales that are permitted."""
+        is_silent = any(candidate.get("silenced") for candidate in candidates)
+        return [{"title": self._t["dont-sell"], "why": self._t["dont-sell-why"]}] if is_silent else []
 
     def _negotiation(self, deal: Negotiated) -> Json:
         shown = as_shown(self.brain, deal, self.lang)

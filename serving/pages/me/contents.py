@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from decisioning.catalogue.release import Release
 from decisioning.facts.schema import worded
-from decisioning.facts.standing import ALL_CHANNELS
+from decisioning.facts.standing import ALL_CHANNELS, Consent
 from serving.access.people.signing import new_token
 from serving.customers.rights.choosing import PurposeChoice
 from serving.customers.rights.entering import Visit
@@ -15,6 +15,7 @@ from serving.customers.rights.notices import notices
 from serving.customers.rights.seeing import MANY, OwnView, SeenDecision
 from serving.pages.languages import Language
 from serving.pages.me.words import words
+from serving.people.helping.confirmations import given_in_conversations, text_of
 
 _HELD: Final = ("facts", "statements", "signals", "records", "moments", "looks", "other_identifiers")
 _DONE: Final = {
@@ -45,12 +46,21 @@ class Contents:
             "once": new_token(),
             "confirmed": visit.confirmed,
             "done": self._done(done, view),
+            "confirmations": self._confirmations(view.consents),
             "purposes": [self._purpose(purpose, of_it, visit.confirmed) for purpose, of_it in view.choices.items()],
             "decisions": [self._decision(decision) for decision in view.decisions],
             "more": view.more and len(view.decisions) < MANY,
             "requests": [self._request(body) for body in view.requests],
             "held": [(self._t[f"held-{name}"], view.held[name]) for name in _HELD if view.held[name]],
         }
+
+    def _confirmations(self, consents: Sequence[Consent]) -> dict[str, list[str]]:
+        """Return purpose -> what confirms each consent for it that the customer gave in a conversation."""
+        texts: dict[str, list[str]] = {}
+        for one in given_in_conversations(consents):
+            text = text_of(self._release, one, self._lang, self.day(one.occurred_us), self._channel(one.channel))
+            texts.setdefault(one.purpose, []).append(text)
+        return texts
 
     def day(self, at_us: int) -> str:
         """Return a day as it is said."""

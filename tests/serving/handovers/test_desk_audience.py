@@ -7,10 +7,12 @@ import pytest
 from serving.brain.runtime import Brain
 from tests.serving.workspaces import Client, consent, signal, small_workspace, welcome
 
+SILENT = ("Do not sell anything now.", "Verkoop nu niets.")
 COMPANYS = ("multiplies its priority", "Expected value", "vermenigvuldigt de prioriteit", "Verwachte waarde")
 
 
 @pytest.mark.promise("audiences.desk")
+@pytest.mark.promise("desk.silence")
 def test_the_desk_shows_nothing_that_is_for_the_company(tmp_path: Path) -> None:
     brain = Brain(small_workspace(tmp_path / "shop"))
     client = Client(brain)
@@ -25,6 +27,14 @@ def test_the_desk_shows_nothing_that_is_for_the_company(tmp_path: Path) -> None:
         page = shown.decode()
         assert "Suggest the television bundle" in page or "Stel de tv-bundel voor" in page
         assert not [words for words in COMPANYS if words in page]
+        assert SILENT[0] not in page
+        assert SILENT[1] not in page
+    furious = signal("message", "customer:c-1", text="This is TERRIBLE, I am furious, the worst service ever")
+    assert client("POST", "/v1/signals", furious)[1].get("accepted") == 1
+    angry = {lang: agent.raw("GET", f"/desk/{handover}?lang={lang}")[2].decode() for lang in ("en", "nl")}
+    assert [words in page for words, page in zip(SILENT, angry.values(), strict=True)] == [True, True]
+    assert client("POST", "/v1/consents", consent("c-1", "emotion", "objected"))[0] == 200
+    assert SILENT[0] not in agent.raw("GET", f"/desk/{handover}?lang=en")[2].decode(), "their mood may not be read"
     brain.close()
 
 

@@ -1,5 +1,6 @@
 """Packages of handovers by webhook: signed, tried again, recorded, and nothing of what was inferred by name."""
 
+import html
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -17,14 +18,18 @@ from serving.events.moments import Watcher, dead_letters
 from serving.people import sent_packages
 from serving.settings import Workspace
 from tests.serving.handovers.conftest import NewDatabase
+from tests.serving.people.own_page import entered
 from tests.serving.test_webhooks import Receiver
 from tests.serving.workspaces import Client, Json, consent, signal, small_workspace, welcome
 
 CARE_TEXT = "Call 113 if you think of suicide"
 MORE = f"""
-settings: {{handover: {{deliver: [opened, accepted, resolved]}}}}
+settings: {{handover: {{deliver: [opened, accepted, resolved], confirm_consents: true}}}}
 purposes:
   - {{id: insight, notice_version: "2026-01"}}
+  - id: newsletter
+    notice_version: "2026-02"
+    description: {{nl: "Mogen wij u schrijven?", en: "May we write to you?"}}
 signals:
   - id: call
     retention_days: 30
@@ -213,6 +218,34 @@ def test_nothing_leaves_of_who_is_restricted_or_erased(company: Company) -> None
     assert company.send() == []
     withheld = client("GET", "/v1/moments/withheld")[1]["withheld"]
     assert [one["gates"] for one in withheld] == [["subject:restricted"]]
+
+
+@pytest.mark.promise("desk.consent-in-writing")
+def test_a_consent_of_a_conversation_is_confirmed_in_writing_while_it_holds(company: Company) -> None:
+    client = company.client
+    welcome(client, "c-in-writing")
+    handover = company.opened("c-in-writing", language="nl")
+    company.step(handover, state="accepted", agent_id="desk")
+    company.send()
+    given = {"source": f"conversation:{handover}", "notice_version": "2026-02", "channel": "email"}
+    for purpose in ("newsletter", "insight"):
+        assert client("POST", "/v1/consents", consent("c-in-writing", purpose, **given))[0] == 200
+    assert client("POST", "/v1/consents", consent("c-in-writing", "insight", "withdrawn", channel="email"))[0] == 200
+    (sent,) = company.send()
+    assert (sent["event"], sent["customer_id"], sent["purpose"], sent["channel"], sent["language"]) == (
+        *("consent.granted", "c-in-writing", "newsletter", "email", "nl"),
+    )
+    assert sent["handover_id"] == handover
+    assert "Dit is u voorgelezen: “Mogen wij u schrijven?”" in sent["text"]
+    assert company.send() == [], "once"
+    exported = client("GET", "/v1/customers/c-in-writing/export")[1]
+    states = [one["state"] for one in exported["moments"]["deliveries"] if one["moment"] == "consent.granted"]
+    assert sorted(states) == ["delivered", "withheld"]
+    page = html.unescape(entered(client, "c-in-writing").get("/me?lang=en")[2])
+    assert "you said yes in a conversation with us, for e-mail" in page
+    assert "This was read to you: “May we write to you?”" in page
+    assert client("DELETE", "/v1/customers/c-in-writing")[0] in (200, 202)
+    assert company.send() == []
 
 
 def test_what_was_before_or_is_long_ago_is_not_told(company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
