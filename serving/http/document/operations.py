@@ -24,6 +24,21 @@ from serving.contract import (
     ReleaseIn,
     VisitorPatch,
 )
+from serving.http.document.examples import (
+    AGENT,
+    AGENT_EVENT,
+    ASK,
+    CATALOGUE,
+    CORRECTION,
+    CUSTOMER,
+    GRANT,
+    HANDOVER,
+    LINK,
+    OVERRIDE,
+    QUEUE_EVENT,
+    SIGNAL,
+    WITHDRAWAL,
+)
 from serving.people.forms import AgentEventIn, AgentIn, RoutingIn
 from serving.people.handover_forms import (
     AppointmentIn,
@@ -48,7 +63,6 @@ TAGS: Final = {
     "Operations": "Whether the server works, and what was refused.",
 }
 """The groups of routes, in the order in which a newcomer needs them."""
-CUSTOMER: Final = "c-1042"
 
 
 @dataclass(frozen=True)
@@ -69,96 +83,6 @@ class Operation:
     media: str = "application/json"
 
 
-_ASK = {
-    "request_id": "r-1",
-    "customer_id": CUSTOMER,
-    "channel": "web",
-    "placements": [{"name": "hero", "fallback": "static-hero"}],
-}
-_SIGNAL = {
-    "specversion": "1.0",
-    "id": "e-1",
-    "source": "/website",
-    "type": "page-view",
-    "subject": f"customer:{CUSTOMER}",
-    "data": {"page": "paid-tv"},
-}
-_HANDOVER = {
-    "request_id": "r-2",
-    "customer_id": CUSTOMER,
-    "conversation_id": "chat-81",
-    "channel": "chat",
-    "reason": "asks for a person",
-}
-_AGENT = {
-    "languages": ["nl", "en"],
-    "proficiency": {"billing": 0.8, "technical": 0.5},
-    "trained": ["vulnerable"],
-    "capacity": {"chat": 3, "phone": 1},
-}
-_AGENT_EVENT = {
-    "specversion": "1.0",
-    "id": "e-1",
-    "source": "/telephony",
-    "type": "agent.state",
-    "subject": "agent:agent-7",
-    "time": "2026-01-05T10:00:00+01:00",
-    "data": {"state": "break"},
-}
-_QUEUE_EVENT = {
-    **_AGENT_EVENT,
-    "id": "q-1",
-    "type": "queue.state",
-    "subject": "queue",
-    "data": {"queues": [{"skill": "billing", "channel": "phone", "waiting": 4, "wait_s": 95, "free_agents": 0}]},
-}
-_LINK = {
-    "customer_id": CUSTOMER,
-    "identifier": {"kind": "cookie", "value": "7f3a"},
-    "status": "linked",
-    "source": "login",
-}
-_WITHDRAWAL = {
-    "customer_id": CUSTOMER,
-    "purpose": "marketing",
-    "status": "withdrawn",
-    "source": "preference-centre",
-}
-_OVERRIDE = {
-    "override_id": "ov-1",
-    "decision_id": "d-1",
-    "action": "tv-bundle",
-    "kind": "overridden",
-    "instead": "loyalty-discount",
-    "reason": "price",
-    "note": "pays too much already",
-}
-_CORRECTION = {
-    "correction_id": "co-1",
-    "event_id": "e-1",
-    "event_source": "/website",
-    "field": "wish",
-    "was": False,
-    "is": True,
-}
-_CATALOGUE = """\
-settings: {time_zone: Europe/Amsterdam, locales: [en]}
-purposes: [{id: service, notice_version: "1", description: help}]
-bases: [{id: contract, purpose: service, basis: contract, channels: [web], text: "Art. 6(1)(b) GDPR"}]
-channels: [{id: web, direction: inbound, placements: [hero]}]
-actions:
-  - id: ticket-update
-    issue: service
-    group: care
-    tier: service
-    purposes: [service]
-    value: 5
-    prior: 0.3
-    outcomes: {positive: [seen], negative: [], window_days: 7}
-    treatments: [{id: hero, channel: web, placements: [hero], content: {en: {title: "Where your ticket stands"}}}]
-"""
-_GRANT = {**_WITHDRAWAL, "status": "granted", "notice_version": "2026-01"}
-
 OPERATIONS: Final = {
     "POST /v1/decisions": Operation(
         "Decisions",
@@ -166,7 +90,7 @@ OPERATIONS: Final = {
         "Decide what to do next for a customer",
         decisions.DecisionAnswer,
         Ask,
-        examples={"an offer for a page": _ASK, "a preview, which writes nothing": {**_ASK, "mode": "preview"}},
+        examples={"an offer for a page": ASK, "a preview, which writes nothing": {**ASK, "mode": "preview"}},
     ),
     "GET /v1/decisions/{decision_id}": Operation(
         "Decisions", "explain_decision", "Explain a decision: why, and why not", decisions.Explanation
@@ -194,7 +118,7 @@ OPERATIONS: Final = {
         held.Recorded,
         OverrideIn,
         many="Overrides",
-        examples={"something else was offered": _OVERRIDE},
+        examples={"something else was offered": OVERRIDE},
     ),
     "POST /v1/corrections": Operation(
         "Signals",
@@ -203,7 +127,7 @@ OPERATIONS: Final = {
         held.Recorded,
         CorrectionIn,
         many="Corrections",
-        examples={"a wish for a person that was not heard": _CORRECTION},
+        examples={"a wish for a person that was not heard": CORRECTION},
     ),
     "POST /v1/consents": Operation(
         "Consents",
@@ -212,7 +136,7 @@ OPERATIONS: Final = {
         held.Recorded,
         ConsentIn,
         many="Consents",
-        examples={"a withdrawal": _WITHDRAWAL, "a grant": _GRANT},
+        examples={"a withdrawal": WITHDRAWAL, "a grant": GRANT},
     ),
     "POST /v1/signals": Operation(
         "Signals",
@@ -221,7 +145,7 @@ OPERATIONS: Final = {
         held.SignalsRecorded,
         SignalIn,
         many="Signals",
-        examples={"a page view": _SIGNAL},
+        examples={"a page view": SIGNAL},
     ),
     "POST /v1/identities": Operation(
         "Signals",
@@ -229,7 +153,7 @@ OPERATIONS: Final = {
         "Link an identifier to a customer, or unlink it",
         held.Linked,
         IdentityIn,
-        examples={"a login": _LINK, "somebody leaves a shared device": {**_LINK, "status": "unlinked"}},
+        examples={"a login": LINK, "somebody leaves a shared device": {**LINK, "status": "unlinked"}},
     ),
     "GET /v1/customers/{customer_id}": Operation(
         "Customers", "get_customer", "Show what is known of a customer", held.Customer
@@ -327,7 +251,7 @@ OPERATIONS: Final = {
         "Hand a conversation to a person",
         people.HandoverAnswer,
         HandoverIn,
-        examples={"a customer asks for a person": _HANDOVER},
+        examples={"a customer asks for a person": HANDOVER},
     ),
     "PUT /v1/agents/{agent_id}": Operation(
         "Agents",
@@ -335,7 +259,7 @@ OPERATIONS: Final = {
         "State what an agent can do",
         people.AgentAnswer,
         AgentIn,
-        examples={"an agent for chats and calls": _AGENT},
+        examples={"an agent for chats and calls": AGENT},
     ),
     "GET /v1/agents": Operation("Agents", "list_agents", "List agents, and what each does now", people.Agents),
     "GET /v1/agents/{agent_id}": Operation("Agents", "get_agent", "Show what is held of an agent", people.AgentAnswer),
@@ -350,7 +274,7 @@ OPERATIONS: Final = {
         held.Recorded,
         AgentEventIn,
         many="AgentEvents",
-        examples={"an agent takes a break": _AGENT_EVENT, "how long the queue is": _QUEUE_EVENT},
+        examples={"an agent takes a break": AGENT_EVENT, "how long the queue is": QUEUE_EVENT},
     ),
     "POST /v1/routing": Operation(
         "Agents",
@@ -434,7 +358,7 @@ OPERATIONS: Final = {
         "Check a catalogue, and propose it as a release",
         operating.CheckedRelease,
         ReleaseIn,
-        examples={"a small catalogue, to check": {"files": {"catalogue/catalogue.yaml": _CATALOGUE}}},
+        examples={"a small catalogue, to check": {"files": {"catalogue/catalogue.yaml": CATALOGUE}}},
     ),
     "POST /v1/approvals": Operation(
         "Catalogue",
