@@ -10,20 +10,18 @@ from serving.answers.held import Export
 from serving.answers.package import PackageAnswer
 from serving.contract import (
     AccountPatch,
-    AnswerIn,
     ApprovalIn,
     Ask,
-    CodeIn,
     ConsentIn,
     CorrectionIn,
     IdentityIn,
-    LinkIn,
     OutcomeIn,
     OverrideIn,
     ProfilePatch,
     ReleaseIn,
     VisitorPatch,
 )
+from serving.customers.rights.forms import AnswerIn, CodeIn, LinkIn
 from serving.http.document.examples import (
     AGENT,
     AGENT_EVENT,

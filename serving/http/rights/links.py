@@ -9,8 +9,9 @@ from decisioning.times import iso
 from serving.access.looks import doer_of
 from serving.access.people.cookies import OWN_PAGE
 from serving.brain.runtime import Brain
-from serving.contract import CodeIn, LinkIn, parse
+from serving.contract import parse
 from serving.customers.rights.entering import Entering
+from serving.customers.rights.forms import CodeIn, LinkIn
 from serving.http.paths import CustomerPath
 from serving.http.replies import json_reply, problems, read_body
 

@@ -9,9 +9,10 @@ from decisioning.errors import RequestError
 from serving.access.callers import caller_of
 from serving.access.looks import doer_of
 from serving.brain.runtime import Brain
-from serving.contract import AnswerIn, parse
+from serving.contract import parse
 from serving.customers.rights import asking
 from serving.customers.rights.asking import State
+from serving.customers.rights.forms import AnswerIn
 from serving.http.looking import Look
 from serving.http.replies import json_reply, problems, read_body
 
