@@ -22,7 +22,7 @@ Bodies, by kind (JSON objects; `occurred_us` is a column of the record, not part
 - `linked_to` (of a visitor's stretch, and of `stretches.ends_of` the visitor): person (their stream), linked
 - `handover`: handover_id, step (from 0), state, conversation_id; optional agent, and what `ledger_handovers` lists
 - `handover_note`: handover_id, by, and either a note or what an agent did at the desk: did, once, optional offer_id,
-  action, reason, and undoes (the `once` of what is undone)
+  action, reason, answers (of a doubt: the `once` of the maybe), and undoes (the `once` of what is undone)
 - `concession`: offer_id, state; unless it is released action, group, issue, cents (what is given away), until_us (the
   end of what is held)
 - `presence`, `assignment` (an agent's): see `decisioning.routing.work`

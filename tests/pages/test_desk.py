@@ -48,13 +48,24 @@ def test_a_conversation_is_taken_answered_undone_and_solved(page: Page, site: De
     to_do(page, "Maybe").click()
     page.get_by_role("button", name="The price").click()
     expect(page.locator("[data-piece=tried]")).to_contain_text("doubt: The price")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("[data-piece=tried]")).not_to_contain_text("The price")
+    assert suggestion(page).inner_text() == before, "the maybe is undone with its doubt"
+    to_do(page, "Later").click()
+    page.get_by_role("button", name="Undo").click()
+    assert suggestion(page).inner_text() == before
+    to_do(page, "Maybe").click()
+    page.get_by_role("button", name="The price").click()
+    expect(page.locator("[data-piece=tried]")).to_contain_text("doubt: The price")
     page.get_by_label("Note for whoever").fill(f"{MARKUP} calls back")
     page.get_by_role("button", name="Keep the note").click()
     expect(page.get_by_text(f"{MARKUP} calls back")).to_be_visible()
     page.get_by_role("button", name="The question is solved").click()
     expect(page.get_by_text("Solved and closed.")).to_be_visible()
     acts = site.records("handover_note", customer)
-    assert [act.get("did", "note") for act in acts] == ["accepted", "undone", "maybe", "doubt", "note"]
+    assert [act.get("did", "note") for act in acts] == [
+        *("accepted", "undone", "maybe", "doubt", "undone", "undone", "later", "undone", "maybe", "doubt", "note"),
+    ]
     assert {act["by"].partition(":")[0] for act in acts} == {"person"}
     first, *later = (body["outcome"] for body in site.records("outcome", customer))
     assert (first, {*later}) == ("accepted", {"retracted"})

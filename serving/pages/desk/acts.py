@@ -65,9 +65,10 @@ async def keep_doubt(desk: Desk, visitor: Visitor, handover_id: str, fields: dic
     doubt = fields.get("doubt", "")
     if doubt not in DOUBTS:
         raise RequestError("doubt", f"choose one of {', '.join(DOUBTS)}")
-    about = {"action": _action(desk, fields), "reason": doubt}
-    await desk.note_doing(visitor, handover_id, "doubt", once_of(fields), **about)
-    return f"{DESK}/{handover_id}?done=doubted"
+    once, maybe = once_of(fields), fields.get("answers", "")[:64]
+    about = {"action": _action(desk, fields), "reason": doubt, **({"answers": maybe} if maybe else {})}
+    await desk.note_doing(visitor, handover_id, "doubt", once, **about)
+    return f"{DESK}/{handover_id}?done=doubted&once={once}"
 
 
 async def do_instead(desk: Desk, visitor: Visitor, handover_id: str, fields: dict[str, str]) -> str:

@@ -29,7 +29,7 @@ from serving.people.helping import negotiating
 
 DESK: Final = "/desk"
 _NAMES: Final[dict[Language, str]] = {"nl": "Nederlands", "en": "English"}
-_UNDOABLE: Final = ("kept", "corrected", "sale-agreed", "sale-confirmed", "sale-withdrawn")
+_UNDOABLE: Final = ("kept", "doubted", "corrected", "sale-agreed", "sale-confirmed", "sale-withdrawn")
 """What a page says of a click that can be undone."""
 _HOLDS: Final = ("offered", "accepted", "call_back", "ticket")
 _FOR_ALL: Final[Mapping[str, Any]] = {"done": "", "undo": None, "doubts": None, "topics": (), "noted": False}
