@@ -25,7 +25,7 @@ PLAYED = "what was played is kept; play it again: it begins with new customers"
 )
 @click.option("--once", is_flag=True, help="Show the decisions and stop.")
 @click.option("--customers", type=click.IntRange(100, 200_000), default=5000, show_default=True)
-@click.option("--play", is_flag=True, help="Play three conversations into the demo that runs, and say where to look.")
+@click.option("--play", is_flag=True, help="Play five conversations into the demo that runs, and say where to look.")
 @click.option("--fast", is_flag=True, help="With --play: without pauses to look.")
 @PORT
 def demo(folder: Path, once: bool, customers: int, play: bool, fast: bool, port: int | None) -> Result:

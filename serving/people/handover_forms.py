@@ -17,12 +17,14 @@ class HandoverIn(RequestBody):
     A `request_id` means one request: the same again is answered as before. `skill`: what the agent must be proficient
     in. `needs`: what the agent must be trained for. `helps`: it is about help rather than a sale. `knows`: the agent
     who knows the customer. `call`: false for who cannot hear or phone, and is never given to a voice channel.
-    `words_url`: where the company's own chat keeps what was said, for the agent who helps; then nothing of it is held.
+    `account_id`: the account that it is about. `words_url`: where the company's own chat keeps what was said, for the
+    agent who helps; then nothing of it is held.
     """
 
     request_id: SubjectId
     customer_id: SubjectId | None = None
     visitor_id: SubjectId | None = None
+    account_id: SubjectId | None = None
     conversation_id: SubjectId
     channel: Name
     reason: Annotated[str, Field(min_length=1, max_length=200)]

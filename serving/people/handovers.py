@@ -131,6 +131,7 @@ def _opening(asked: HandoverIn, by: str) -> Opening:
         needs=asked.needs,
         knows=asked.knows,
         more={
+            **({} if asked.account_id is None else {"account_id": asked.account_id}),
             **({} if asked.call else {"no_voice": True}),
             **({} if asked.words_url is None else {LINK: asked.words_url}),
             "request": asked.model_dump_json(exclude_defaults=True),

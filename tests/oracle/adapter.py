@@ -11,7 +11,8 @@ from decisioning.catalogue.release import Release
 from decisioning.deciding.case import DecisionContext
 from decisioning.deciding.engine import decide
 from decisioning.deciding.screening import screened_for
-from decisioning.facts.forms import Ask, Known, PlacementAsk, Scores
+from decisioning.facts.concessions import Concession
+from decisioning.facts.forms import Ask, Known, Negotiation, PlacementAsk, Scores
 from decisioning.facts.handovers import OpenHandover
 from decisioning.facts.identity import merge_elsewhere, merge_standings
 from decisioning.facts.standing import Contact, Holder, Link, RecordedOutcome, Standing
@@ -79,6 +80,7 @@ def _catalogue(w):
             {**_attached(c), **_period(c), **{k: c[k] for k in ("count", "limit", "tiers", "channels")}}
             for c in w["caps"]
         ],
+        "budgets": [{**_attached(b), "limit_eur": b["limit"] / 100, "days": b["days"]} for b in w["budgets"]],
         "arms": [{**a, "from": _iso(a["from"]), "until": _iso(a["until"])} for a in w["arms"]],
         "emotion": [{**e, "when": text(e["when"])} for e in w["emotion"]],
     }
@@ -149,6 +151,7 @@ def _action(a):
         **{k: a[k] for k in plain},
         **stated,
         "price_eur": a["price"],
+        "gives_eur": a["gives"] / 100,
         "starts_at": _iso(a["starts"]),
         "ends_at": _iso(a["ends"]),
         "value": _amount(a["value"]),
@@ -186,6 +189,7 @@ def standing(s):
         links=tuple(Link(name, "customer", "test", 1, True) for name in sorted(joined)),
         holder=Holder(s["holder"], 1, True) if s["holder"] else None,
         handovers=(OpenHandover("h", "c", "opened", 0),) if s["handover"] else (),
+        concessions=tuple(_concession(c) for c in s["concessions"]),
     )
 
 
@@ -226,6 +230,11 @@ def bounded(of, now_us):
     return bounded_standing
 
 
+def _concession(c):
+    words = {"offer_id": c["offer"], "action": c["action"], "group": c["group"], "issue": c["issue"]}
+    return Concession(**words, cents=c["cents"], at_us=c["at"], until_us=c["until"], given=c["given"])
+
+
 def _contact(c):
     return Contact(
         offer_id=c["offer"],
@@ -247,6 +256,7 @@ def known(ask, of=standing):
 
 
 def request(ask):
+    asked = ask["negotiation"]
     placements = tuple(PlacementAsk(name=n, limit=limit) for n, limit in ask["placements"])
     return Ask(
         request_id="r",
@@ -255,6 +265,7 @@ def request(ask):
         placements=placements,
         consent_platform=ask["platform"],
         issues=tuple(ask["issues"]),
+        negotiation=asked and Negotiation(take=asked["take"], instead_of=tuple(asked["instead_of"])),
     )
 
 

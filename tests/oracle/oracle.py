@@ -196,6 +196,10 @@ class Oracle:
             yield "action:account"
         if self.ask["issues"] and action["issue"] not in self.ask["issues"]:
             yield "request:issues"
+        asked = self.ask["negotiation"]
+        covered = any(covers(b["attach"], action) for b in self.world["budgets"])
+        if asked and (not covered or asked["take"] not in (None, action["id"])):
+            yield "request:negotiation"
 
     def consent_gates(self, action):
         for purpose in self.purposes(action):
@@ -222,6 +226,22 @@ class Oracle:
         for cap in sorted(self.world["caps"], key=lambda c: c["id"]):
             if any(self.room(cap, s, action) <= 0 for s in self.counted(cap, action)):
                 yield f"cap:{cap['id']}"
+        for budget in sorted(self.world["budgets"], key=lambda b: b["id"]):
+            if covers(budget["attach"], action) and action["gives"] > self.left(budget):
+                yield f"budget:{budget['id']}"
+
+    def left(self, budget):
+        """Return how many cents a budget leaves to the person under every id and to the account, whichever is less."""
+        people = [c for s in (self.person, *self.visitors, *self.elsewhere) for c in s["concessions"]]
+        spent = [self.spent(budget, people), self.spent(budget, self.account["concessions"]) if self.account else 0]
+        return max(budget["limit"] - max(spent), 0)
+
+    def spent(self, budget, concessions):
+        freed = self.ask["negotiation"]["instead_of"] if self.ask["negotiation"] else []
+        seen = {c["offer"]: c for c in concessions if covers(budget["attach"], c, c["action"])}.values()
+        given = [c for c in seen if c["given"] and c["at"] > self.now - budget["days"] * DAY]
+        held = [c for c in seen if not c["given"] and c["until"] > self.now and c["offer"] not in freed]
+        return sum(c["cents"] for c in (*given, *held))
 
     def text_gates(self, treatment):
         yield from (f"placeholder:{n}" for n in sorted(treatment["names"]) if self.fact(n) is None)

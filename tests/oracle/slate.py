@@ -62,7 +62,8 @@ class Slate:
         action, others = self.permitted[name][0], [self.permitted[n][0] for n in self.picked]
         if any(t["id"] == action["id"] for t in others):
             return False
-        if sum(t["group"] == action["group"] for t in others) >= self.of.world["max_per_group"]:
+        alike = sum(t["group"] == action["group"] for t in others)
+        if alike >= self.of.world["max_per_group"] and not self.of.ask["negotiation"]:
             return False
         return all(self._leaves_room(cap, action, others) for cap in self.of.world["caps"])
 

@@ -10,10 +10,10 @@ from tests.oracle import adapter, slate, worlds
 
 KINDS = {
     *("subject:erased", "subject:restricted", "action:dates", "action:paused", "action:automation", "action:account"),
-    *("request:issues", "handover:open"),
+    *("request:issues", "request:negotiation", "handover:open"),
     *("contact:quiet-hours", "claim:scarcity", "claim:deadline", "arm:holdout"),
     *("consent", "protection", "eligibility", "applicability", "suitability", "contact", "suppressed", "cap"),
-    "placeholder",
+    *("budget", "placeholder"),
 }
 
 

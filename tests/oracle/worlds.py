@@ -121,6 +121,7 @@ def world(seed, actions=4, policies=5, plain=False):
     world["caps"] = [cap(random, n, names) for n in random.sample(("c", "c-1", "c1", "d"), random.randint(1, 4))]
     _explore(Random(f"explore/{seed}"), world)
     _answer(Random(f"answer/{seed}"), world, plain)
+    _give(Random(f"give/{seed}"), world)
     world["emotion"] = [_emotion(random, n, world) for n in random.sample(("e", "e-1"), random.randint(0, 2))]
     return world
 
@@ -161,6 +162,18 @@ def _answer(random, world, plain):
     world["intents"] = {"bill": "status", "pay": random.choice(("change", "money")), "leave": "leaving"}
     for action in world["actions"].values():
         action["intent"] = [] if plain else random.choice(([], [], ["bill"]))
+
+
+def _give(random, world):
+    """Let actions give something away, within budgets: amounts in cents."""
+    for action in world["actions"].values():
+        action["gives"] = random.choice((0, 1000, 2550, 4000))
+    names = random.sample(("k", "k-1"), random.randint(0, 2))
+    some = {"limit": lambda: random.choice((1000, 4000, 6550)), "days": lambda: random.choice((30, 365))}
+    attached = [attach(random, list(world["actions"])) for _ in names]
+    world["budgets"] = [
+        {"id": n, "attach": at, **{k: of() for k, of in some.items()}} for n, at in zip(names, attached, strict=True)
+    ]
 
 
 def _schedule(random):
@@ -305,14 +318,14 @@ def _emotion(random, name, world):
 
 def subject(stream):
     fresh = {"stream": stream, "erased": False, "restricted": False, "consents": [], "contacts": [], "outcomes": []}
-    fresh["handover"] = False
+    fresh |= {"handover": False, "concessions": []}
     return {**fresh, "visitors": [], "elsewhere": [], "joined": None, "holder": None}
 
 
 def good_ask():
     """Return a request of a customer of whom all is known, who allows everything and had no contact so far."""
     request = {"now": NOW, "facts": GOOD, "account": None, "paused": [], "platform": {}, "scores": {}, "issues": []}
-    return {**request, "placements": [], "person": subject("s")}
+    return {**request, "placements": [], "person": subject("s"), "negotiation": None}
 
 
 def ask(world, random):
@@ -331,10 +344,16 @@ def ask(world, random):
         "paused": [random.choice(list(world["actions"]))] if random.random() < 0.1 else [],
         "platform": {random.choice(PURPOSES): random.random() < 0.5} if random.random() < 0.1 else {},
         "issues": random.sample(ISSUES, random.randint(1, 4)) if random.random() < 0.15 else [],
+        "negotiation": _negotiation(random, world) if random.random() < 0.2 else None,
         "scores": _scores(random, world),
         "evidence": world["evidence"],
         "upper": world["upper"],
     }
+
+
+def _negotiation(random, world):
+    take = random.choice((None, *world["actions"], "gone"))
+    return {"take": take, "instead_of": [f"s-{n}" for n in range(random.choice((0, 2)))]}
 
 
 def _scores(random, world):
@@ -373,6 +392,7 @@ def _facts(random, now):
 
 
 def _subject(random, world, now, stream, visitors=False):
+    own = "s" if visitors else stream
     return {
         "stream": stream,
         "erased": random.random() < 0.01,
@@ -383,6 +403,7 @@ def _subject(random, world, now, stream, visitors=False):
         **_identifiers(random, world, now, stream if visitors else None),
         "joined": None,
         "handover": random.random() < 0.02,
+        "concessions": [_concession(random, world, now, f"{own}-{n}") for n in range(random.choice((0, 0, 1, 2)))],
     }
 
 
@@ -458,6 +479,21 @@ def _contact(random, world, now, n):
         "until": at + random.choice((0, HOUR, 8 * DAY)),
         "counts_on": random.choice(("decided", "delivered", "seen")),
         "state": random.choice(STATES),
+    }
+
+
+def _concession(random, world, now, offer):
+    """Return what was given away, or is held, until now or the end of a budget's days, just before and just after."""
+    action, edge = random.choice(list(world["actions"].values())), random.choice((-1, 0, 1))
+    return {
+        "offer": offer,
+        "action": action["id"],
+        "group": action["group"],
+        "issue": action["issue"],
+        "cents": random.choice((0, 1000, 2550)),
+        "at": now - random.choice((0, 5 * DAY, 30 * DAY, 365 * DAY)) + edge,
+        "until": now + random.choice((edge, HOUR)),
+        "given": random.random() < 0.6,
     }
 
 

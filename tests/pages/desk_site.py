@@ -96,9 +96,9 @@ class DeskSite:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[DeskSite]:
-    """Serve a new workspace in a folder, beside two other sites that show its desk."""
-    workspace, port = small_workspace(folder / "shop", CATALOGUE), free_port()
+def served(folder: Path, more: str = "") -> Iterator[DeskSite]:
+    """Serve a new workspace in a folder, beside two other sites that show its desk, with `more` of a catalogue."""
+    workspace, port = small_workspace(folder / "shop", CATALOGUE + more), free_port()
     address = f"http://127.0.0.1:{port}"
     (folder / "sites").mkdir()
     (folder / "sites" / "index.html").write_text(

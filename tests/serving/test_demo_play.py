@@ -75,6 +75,8 @@ def test_a_played_customer_reaches_the_right_person_and_may_be_played_again(clie
         assert "The queue offers you Ben, and Carl is waiting still." in said
         assert "It has this to sell to him: “" in said
         assert "the website has this to sell to him: nothing" in said
+        assert "You may negotiate: €100 are left to give her." in said
+        assert "You offer her “Renew the contract”, which gives away €0, and hold it for her." in said
     handovers = send(client, "lead", "GET", "/v1/handovers")["handovers"]
     assert handovers == [], "a play leaves nothing open"
     assert not list(client.brain.ledger.verify())

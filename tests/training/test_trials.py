@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
+from copy import copy
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from training.learning.promotion import JUSTIFIED, Justification, genuine, promo
 from training.learning.retrain import guard, retrain
 from training.learning.trials import assess, begin, roll_back
 from training.registry import Lineup, Registry
+from training.reporting.customers.discounts import discounts
 
 
 @pytest.fixture
@@ -294,3 +296,23 @@ def test_retrain_takes_one_step_at_a_time(
     assert retrain(context, NOW_US, rule="rule")["did"] == "gave it 50% of decisions"
     waiting = retrain(context, NOW_US, rule="rule")
     assert (waiting["verdict"], waiting["did"]) == ("wait", "nothing")
+
+
+@pytest.mark.promise("negotiation.fairness")
+def test_what_is_given_away_is_told_by_group_beside_everybody_else(
+    ledger: Ledger, registry: Registry, tmp_path: Path
+) -> None:
+    serve(ledger, 150, (0.3, 0.3), left_out="f")
+    log = context_of(tmp_path, ledger, registry).updated_log(NOW_US)
+    giving = copy(RELEASE)
+    giving.actions = {name: a.model_copy(update={"gives_eur": 10.0}) for name, a in RELEASE.actions.items()}
+    assert discounts(log, RELEASE, NOW_US) == {}
+    rows = discounts(log, giving, NOW_US)["discounts"]
+    labels = log.query("SELECT sex, _customer, _label FROM log JOIN units USING (_stream)", RELEASE).to_pylist()
+    assert {row["group"] for row in rows} >= {"sex=f", "sex=m"}
+    for row in rows:
+        group = row["group"].removeprefix("sex=")
+        own = [one for one in labels if one["sex"] == group]
+        assert row["customers"] == len({one["_customer"] for one in own})
+        assert row["eur"] == pytest.approx(10.0 * sum(one["_label"] is True for one in own) / row["customers"])
+        assert row["low"] is None or row["low"] <= row["difference"] <= row["high"]

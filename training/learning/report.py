@@ -14,6 +14,7 @@ from training.learning.trials import assess
 from training.registry import PROPENSITY, Registry, propensity_name
 from training.reporting.attention import cannot_tell, look_at
 from training.reporting.cards import CARD, of_action
+from training.reporting.customers.discounts import discounts
 from training.reporting.imported import imported_contacts
 from training.reporting.monitoring import watch
 from training.reporting.pdstools import write_tables
@@ -34,6 +35,7 @@ def report(context: LearningContext, now_us: int) -> Result:
         **suggestions(log, release, now_us),
         "fairness": [asdict(g) for g in fairness_guards(log, release, now_us)],
         "fairness_said": fairness_said(log, release, now_us),
+        **discounts(log, release, now_us),
         **_trial(context, now_us),
         **_rankings(context),
         **_card(context.registry, champion),

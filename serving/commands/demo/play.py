@@ -1,4 +1,4 @@
-"""`brain demo --play`: four conversations that end with the right person, played into the running demo.
+"""`brain demo --play`: five conversations that end with the right person, played into the running demo.
 
 Every play has customers and conversations of its own, so that it can be played again. It speaks with the server as a
 company's systems do: a website, a chat, and a desk.
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from decisioning.errors import Refused
-from decisioning.times import iso
+from decisioning.times import DAY_US, iso
 from features.ledger import now_us
 from serving.commands.demo.asking import Json, Send
 from serving.commands.demo.people import AGENT, COLLEAGUE, own_link, state_agents
@@ -79,6 +79,7 @@ class Play:
         carl, ben = self._wait_in_line()
         self._help_first(anna, ben, carl)
         self._object(carl)
+        self._negotiate()
         self._end()
 
     def close_open(self) -> None:
@@ -90,7 +91,7 @@ class Play:
     def _come_to_work(self) -> None:
         state_agents(self.send, self.agents)
         self._tell_agents("agent.state", {"state": "available"})
-        for name in ("dora", "anna", "carl", "ben"):
+        for name in ("dora", "anna", "carl", "ben", "eva"):
             self._welcome(self._customer(name))
         self.say(
             f"Two people are at work: you (`{AGENT}`: English and Dutch, trained for customers who need care) and "
@@ -197,6 +198,31 @@ class Play:
         self._step(carl, "resolved")
         left = self._for_sale("carl")
         self.say(f"Carl objected. His conversation is closed, and the website has this to sell to him: {left}.")
+
+    def _negotiate(self) -> None:
+        """Let Eva, whose contract ends soon, get an alternative within what is left, and another in its place."""
+        ending = {"saving_possible_eur": 8.0, "contract_ends_at": now_us() + 30 * DAY_US}
+        self.send("signal", "PATCH", f"/v1/customers/{self._customer('eva')}", {"facts": ending})
+        about = {"customer_id": self._customer("eva"), "account_id": f"a-{self._customer('eva')}", "language": "en"}
+        asked = {"request_id": self._conversation("eva"), "conversation_id": self._conversation("eva"), **about}
+        opened = self.send("agent", "POST", "/v1/handovers", {**asked, "channel": "web", "reason": "finds it too dear"})
+        eva = str(opened["handover_id"])
+        self._tell_agents("agent.state", {"state": "available"})
+        self._accept(eva, self._offered(eva))
+        shown = self._alternatives(eva)
+        self.say(f"Eva finds it too dear. You may negotiate: €{shown['left_eur']:g} are left to give her.")
+        self._look(f"{self.url}/desk/{eva}?negotiate=1 shows alternatives side by side.")
+        for action in ("right-size", "renew-contract"):
+            offer = self._alternatives(eva, take=action)["on_offer"]
+            gives = f"€{offer['gives_eur']:g}"
+            self.say(f"You offer her “{offer['content']['title']}”, which gives away {gives}, and hold it for her.")
+            self._pause()
+        self._step(eva, "resolved")
+
+    def _alternatives(self, handover: str, **take: str) -> Json:
+        """Return what may be offered to the customer of a handover, or what is on offer once it was taken."""
+        asked = {"request_id": uuid.uuid4().hex, "locale": "en", **take}
+        return self.send("agent", "POST", f"/v1/handovers/{handover}/negotiation", asked)
 
     def _end(self) -> None:
         self.say(f"Carl sees at his own page what he refused: {own_link(self.send, self._customer('carl'))}")

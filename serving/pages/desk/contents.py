@@ -123,7 +123,10 @@ class ShownConversation:
             "negotiates": bool(self._release.catalogue.budgets),
             "first": first,
             "others": others,
-            "dont": [*self._silence(candidates), *not_to_do(self._release, candidates, self.lang)],
+            "dont": [
+                *self._silence(candidates),
+                *not_to_do(self._release, _without_held(candidates, deal), self.lang),
+            ],
             "doings": [{"kind": d.kind, "ago": ago(d.ago_s, self.lang)} for d in doings(self.brain, self.row)],
             "consents": list(consents_of(self._release, own_standing(self.brain, self.row.stream))),
             "grants": [notice["id"] for notice in notices(self._release, self.lang)],
@@ -219,3 +222,9 @@ class ShownConversation:
         if wanted in self._release.actions:
             return self._t["not-here"]
         return self._t["unknown-action"].format(", ".join(sorted(self._release.actions)[:3]))
+
+
+def _without_held(candidates: Sequence[Json], deal: Negotiated | None) -> list[Json]:
+    """Return the candidates without those of what is on offer, which a cap stops as it counts itself."""
+    held = None if deal is None or deal.on_offer is None else deal.on_offer["action"]
+    return [candidate for candidate in candidates if candidate["treatment"].partition(".")[0] != held]

@@ -19,7 +19,7 @@ def model_sections(report: Report) -> list[Section]:
     ranked = (*_worth(report, "rankings", "policy", "worth"), *_worth(report, "uplift", "action", "effect"))
     return [
         Section("models", "Models", tuple(_trial_said(report)), (*_calibration(report["calibration"]), *ranked)),
-        Section("fairness", "Fairness", (report["fairness_said"],) if fairness else (), _fairness(fairness)),
+        _fair(report, fairness),
         Section("drift", "What moved", _moved(report), _drift(report["drift"])),
         Section("exploration", "What exploring cost", tuple(_explored(report)), _exploration(report["exploration"])),
         Section("approval", "Without approval", (), _approval(report.get("without_approval") or [])),
@@ -77,6 +77,42 @@ def _fairness(rows: Sequence[Row]) -> tuple[PagePart, ...]:
     )
     table = TextTable(title, ("Group", "Goal", "What", "Ratio", "Verdict"), cells, words=3)
     return (PagePart(title, table, text, bar_chart(title, bars, ratio, around=1.0)),)
+
+
+def _fair(report: Report, guards: Sequence[Row]) -> Section:
+    parts = (*_fairness(guards), *_discounts(report))
+    return Section("fairness", "Fairness", tuple(_fair_said(report, guards)), parts)
+
+
+def _fair_said(report: Report, guards: Sequence[Row]) -> Iterator[str]:
+    if guards:
+        yield report["fairness_said"]
+    if report.get("discounts"):
+        yield report["discounts_said"]
+
+
+def _discounts(report: Report) -> tuple[PagePart, ...]:
+    """Return what was given away to each group beside everybody else, those of too few customers last."""
+    rows: Sequence[Row] = sorted(report.get("discounts", ()), key=lambda row: (row["low"] is None, row["group"]))
+    if not rows:
+        return ()
+    title = "Given away, by group"
+    known = [row for row in rows if row["low"] is not None]
+    bars = [Bar(_named(row), row["difference"], row["low"], row["high"]) for row in known[:MOST]]
+    cells = [(_named(row), count(row["customers"]), euros(row["eur"]), _more_or_less(row)) for row in rows]
+    text = "Euros given to a customer of the group more than to one of everybody else, 95%."
+    table = TextTable(title, ("Group", "Customers", "Euros each", "More than others"), cells)
+    return (PagePart(title, table, text, *((bar_chart(title, bars, euros),) if bars else ())),)
+
+
+def _named(row: Row) -> str:
+    return spaced(row["group"].replace("=", " "))
+
+
+def _more_or_less(row: Row) -> str:
+    if row["low"] is None:
+        return "too few customers to tell"
+    return between(row["difference"], row["low"], row["high"], unit="eur")
 
 
 def _guard(row: Row) -> tuple[str, str, str]:

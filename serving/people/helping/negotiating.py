@@ -192,11 +192,12 @@ def _shown(brain: Brain, at: _Asked, answer: Json) -> Negotiated:
     room = {b.id: left_cents(b, known.person, known.account, now, own) for b in release.catalogue.budgets}
     held = [_alternative(release, room, offer) for offer in _recorded_offers(brain, at.held)][:1]
     others = [_alternative(release, room, offer) for offer in offers]
-    asks = at.ask.negotiation is None or at.ask.negotiation.take is None
-    if asks:
+    action = None if at.ask.negotiation is None else at.ask.negotiation.take
+    if action is None:
         on_offer = [one["action"] for one in held]
         others = [one for one in others if one["action"] not in on_offer][: ALTERNATIVES - len(held)]
-    closed = None if others or (held and asks) else _why_closed(brain, answer["decision_id"])
+    is_open = bool(others or (held and action is None))
+    closed = None if is_open else _why_closed(brain, answer["decision_id"], action)
     left_eur = min(room.values()) / 100
     return Negotiated(answer["decision_id"], closed, left_eur, held[0] if held else None, others)
 
@@ -218,10 +219,11 @@ def _alternative(release: Release, room: Mapping[str, int], offer: Json) -> Json
     return {**offer, "gives_eur": cents / 100, "share_of_left": share}
 
 
-def _why_closed(brain: Brain, decision_id: str) -> dict[str, str]:
-    """Return locale -> the most telling reason why nothing can be offered."""
+def _why_closed(brain: Brain, decision_id: str, action: str | None) -> dict[str, str]:
+    """Return locale -> the most telling reason why nothing can be offered, or not this action."""
     candidates = explaining.explain(brain, decision_id, audience="agent")["candidates"]
     about = [c for c in candidates if c.get("gate") != "request:negotiation" and c.get("text")]
+    about = [c for c in about if action in (None, c["treatment"].partition(".")[0])]
     about.sort(key=lambda candidate: _order(candidate.get("gate", "")))
     return dict(about[0]["text"]) if about else dict(_NOTHING)
 

@@ -1,13 +1,20 @@
 """Negotiation in a conversation: alternatives within what is left, each decided, and held until answered or swapped."""
 
+import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from decisioning.facts.forms import Ask, Negotiation, PlacementAsk
+from serving.brain import releasing
+from serving.brain.explaining import recomputes
 from serving.brain.runtime import Brain
-from tests.serving.workspaces import Client, Json, small_workspace, welcome
+from tests.serving.workspaces import Client, Json, offers, signal, small_workspace, welcome
 
+ANGRY = "Dit is belachelijk, ik ben woedend!!"
 NEGOTIATING = Path(__file__).parents[2] / "catalogues" / "negotiating.yaml"
 
 
@@ -41,6 +48,7 @@ def actions(answer: Json) -> list[str]:
     return [one["action"] for one in answer["alternatives"]]
 
 
+@pytest.mark.promise("negotiation.budget")
 def test_alternatives_are_swapped_within_what_is_left(client: Client) -> None:
     welcome(client, "c-1")
     handover = talking(client, "c-1")
@@ -61,6 +69,7 @@ def test_alternatives_are_swapped_within_what_is_left(client: Client) -> None:
     assert list(client.brain.ledger.verify()) == []
 
 
+@pytest.mark.promise("negotiation.no-limit-shown", "negotiation.desk")
 def test_the_desk_shows_alternatives_side_by_side_and_never_the_limit(client: Client) -> None:
     welcome(client, "c-2")
     handover, agent = talking(client, "c-2"), client.of_scope("agent")
@@ -85,3 +94,153 @@ def test_the_desk_shows_alternatives_side_by_side_and_never_the_limit(client: Cl
 def agent_name(client: Client) -> str:
     shown = client("GET", "/v1/handovers?state=accepted")[1]["handovers"]
     return str(shown[-1]["agent_id"])
+
+
+LIMIT = 6000
+GIVES = {"free-month": 4000, "lower-price": 2550, "smaller-plan": 0}
+
+
+class Model:
+    """What the budget of one customer amounts to: offers by id, each with its cents and where it stands."""
+
+    def __init__(self) -> None:
+        self.offers: dict[str, tuple[int, str]] = {}
+
+    @property
+    def spent(self) -> int:
+        return sum(cents for cents, state in self.offers.values() if state in ("held", "given"))
+
+    def left_beside(self, offer_id: str | None) -> int:
+        own = self.offers.get(offer_id or "", (0, ""))
+        return LIMIT - self.spent + (own[0] if own[1] == "held" else 0)
+
+
+@pytest.mark.promise("negotiation.budget")
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 20))])
+def test_no_sequence_of_swaps_exceeds_the_budget(client: Client, seed: int) -> None:
+    random, customer, model = Random(seed), f"c-many-{seed}", Model()
+    welcome(client, customer)
+    desks = {talking(client, customer, talk): dict[str, str]() for talk in ("one", "two")}
+    held = dict.fromkeys(desks, "")
+    for n in range(30):
+        handover, act = (
+            random.choice(list(desks)),
+            random.choice(("take", "take", "take", "accepted", "declined", "undo")),
+        )
+        if act == "take":
+            action = random.choice(list(GIVES))
+            answer = negotiate(client, handover, f"{seed}-{n}", action)
+            fits = GIVES[action] <= model.left_beside(held[handover])
+            assert not answer["is_new"] or fits, "a swap that does not fit is refused"
+            assert answer["is_new"] or not fits or "answered" in answer["closed"] or "often" in answer["closed"]
+            if answer["is_new"]:
+                model.offers.pop(held[handover], None)
+                held[handover] = offer = answer["on_offer"]["offer_id"]
+                model.offers[offer] = (GIVES[action], "held")
+        elif model.offers:
+            offer = random.choice(sorted(model.offers))
+            said = "retracted" if act == "undo" else act
+            told = {"outcome_id": f"o-{offer}", "offer_id": offer, "outcome": said}
+            if client("POST", "/v1/outcomes", told)[0] == 200:
+                cents, before = model.offers.pop(offer)
+                after = {"accepted": "given", "declined": "", "retracted": "held" if before == "given" else before}[
+                    said
+                ]
+                held.update({desk: "" for desk, own in held.items() if own == offer and after != "held"})
+                if after:
+                    model.offers[offer] = (cents, after)
+        standing = client.brain.ledger.read(client.brain.subject_stream(customer))[0]
+        assert sum(one.cents for one in standing.concessions) == model.spent <= LIMIT
+    decisions = [r for r in client.brain.ledger.records(client.brain.subject_stream(customer)) if r.kind == "decision"]
+    assert all(recomputes(client.brain, record) for record in decisions)
+
+
+@pytest.mark.promise("negotiation.budget")
+def test_two_replicas_that_negotiate_at_once_give_no_more_than_the_budget(client: Client) -> None:
+    welcome(client, "c-race")
+    other = Client(Brain(client.brain.workspace))
+    desks = [talking(client, "c-race", f"desk-{n}") for n in range(6)]
+
+    def take(n: int) -> Json:
+        return negotiate((client, other)[n % 2], desks[n], f"race-{n}", ("free-month", "lower-price")[n % 2])
+
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(take, range(6)))
+    held = [answer["on_offer"]["gives_eur"] for answer in answers if answer["is_new"]]
+    assert held
+    assert sum(held) <= LIMIT / 100
+    with ThreadPoolExecutor(6) as pool:
+        said = list(pool.map(lambda one: accept(client, one["on_offer"]), (a for a in answers if a["is_new"])))
+    assert set(said) == {200}
+    (standing,) = other.brain.ledger.read(other.brain.subject_stream("c-race"))
+    assert sum(one.cents for one in standing.concessions if one.given) == 100 * sum(held)
+    other.brain.close()
+
+
+@pytest.mark.promise("negotiation.closed")
+def test_protections_and_moods_close_it_with_a_reason(client: Client) -> None:
+    for fact in ("hardship", "vulnerable", "bereaved", "open_complaint"):
+        customer = f"c-{fact.replace('_', '-')}"
+        welcome(client, customer)
+        client("PATCH", f"/v1/customers/{customer}", {"facts": {fact: True}})
+        handover = talking(client, customer)
+        for take in (None, "free-month"):
+            answer = negotiate(client, handover, f"n-{take}", take)
+            assert (answer["on_offer"], answer["alternatives"]) == (None, [])
+            assert answer["closed"] == "Not offered: a rule of the company."
+    welcome(client, "c-angry", purposes=("marketing", "profiling", "emotion"))
+    handover = talking(client, "c-angry")
+    held = negotiate(client, handover, "n-1", "lower-price")["on_offer"]
+    assert client("POST", "/v1/signals", signal("message", "customer:c-angry", text=ANGRY))[0] == 200
+    answer = negotiate(client, handover, "n-2", "free-month")
+    assert (answer["is_new"], answer["closed"]) == (False, "Nothing is sold at this moment.")
+    assert answer["on_offer"]["offer_id"] == held["offer_id"], "what was on offer stays on offer"
+
+
+@pytest.mark.promise("negotiation.closed")
+def test_an_erased_customer_and_a_release_without_budgets(client: Client) -> None:
+    welcome(client, "c-gone")
+    handover = talking(client, "c-gone")
+    negotiate(client, handover, "n-1", "free-month")
+    exported = client("GET", "/v1/customers/c-gone/export")[1]
+    (record,) = [one for one in exported["records"] if one["kind"] == "concession"]
+    assert (record["body"]["cents"], record["body"]["state"]) == (4000, "held")
+    assert client("DELETE", "/v1/customers/c-gone")[0] == 200
+    body = {"request_id": "n-2", "take": "free-month"}
+    assert client("POST", f"/v1/handovers/{handover}/negotiation", body)[0] in (404, 410)
+    assert not client.brain.ledger.read(client.brain.subject_stream("c-gone"))[0].concessions
+    welcome(client, "c-back")
+    handover = talking(client, "c-back")
+    assert accept(client, negotiate(client, handover, "n-1", "free-month")["on_offer"]) == 200
+    workspace, catalogue = client.brain.workspace, client.brain.workspace.root / "catalogue" / "more.yaml"
+    catalogue.write_text("")
+    releasing.release(workspace, "test")
+    client.brain.refresh_release()
+    answer = negotiate(client, handover, "n-2")
+    assert (answer["closed"], answer["left_eur"]) == ("Nothing is negotiated here.", 0)
+    catalogue.write_text(NEGOTIATING.read_text())
+    releasing.release(workspace, "test")
+    client.brain.refresh_release()
+    assert negotiate(client, handover, "n-3")["left_eur"] == 20
+
+
+def test_no_system_takes_an_alternative_by_asking_for_a_decision(client: Client) -> None:
+    welcome(client, "c-system")
+    about = {"customer_id": "c-system", "channel": "agent", "placements": [{"name": "suggestion"}]}
+    asked = {"request_id": "r-n", **about, "negotiation": {"take": "free-month"}}
+    status, problem = client("POST", "/v1/decisions", asked)
+    assert (status, problem["field"]) == (422, "negotiation")
+    status, answer = client("POST", "/v1/decisions", {**asked, "mode": "preview"})
+    assert (status, [o["action"] for o in answer["placements"][0]["offers"]]) == (200, ["free-month"])
+
+
+@pytest.mark.promise("negotiation.budget")
+def test_an_account_has_one_budget_whoever_of_it_asks(client: Client) -> None:
+    taken = []
+    for n, customer in enumerate(("c-acc-1", "c-acc-2")):
+        welcome(client, customer)
+        placement = PlacementAsk(name="suggestion")
+        about = {"customer_id": customer, "account_id": "a-both", "channel": "agent", "placements": (placement,)}
+        ask = Ask(request_id=f"acc-{n}", **about, negotiation=Negotiation(take="both-months"))
+        taken += offers(asyncio.run(client.brain.commit(ask)))
+    assert [one["action"] for one in taken] == ["both-months"]
