@@ -331,8 +331,23 @@ def test_every_state_is_accessible_in_both_languages_and_schemes_and_narrow(brow
         for lang in ("nl", "en"):
             viewport = {"width": 320, "height": 768}
             with at_desk(browser, site, color_scheme=scheme, viewport=viewport) as page:
-                handover = site.taken(page, new_customer(), reason="ع" * 40 + MARKUP)
-                for query in ("", "&why_not=tv-bundle", "&slots=calls", "&consent=newsletter", "&done=kept&what=maybe"):
+                customer = new_customer()
+                handover = site.taken(page, customer, reason="ع" * 40 + MARKUP)
+                site.told(
+                    "call", customer, conversation_id=f"t-{customer}", author="customer", text=f"TERRIBLE {MARKUP}"
+                )
+                page.reload()
+                expect(page.locator(".desk-correct")).to_be_visible()
+                contacts = site.records("decision", customer)[-1]["contacts"]
+                bundle = next(one["offer_id"] for one in contacts if one["action"] == "tv-bundle")
+                for query in (
+                    "",
+                    f"&sale={bundle}",
+                    "&why_not=tv-bundle",
+                    "&slots=calls",
+                    "&consent=newsletter",
+                    "&done=kept&what=maybe",
+                ):
                     page.goto(f"{site.address}/desk/{handover}?lang={lang}{query}")
                     for details in page.locator("details").all():
                         details.evaluate("element => { element.open = true }")

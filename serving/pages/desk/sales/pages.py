@@ -43,9 +43,10 @@ def check_answer(brain: Brain, row: Any, offer_id: str) -> None:
 
 def selling(release: Release, offer: Json | None, lang: Language) -> Json | None:
     """Return what must be said before the customer agrees to an offer, None if there is no such offer."""
-    if offer is None:
+    texts = () if offer is None else sales.must_say(release, offer["action"])
+    if offer is None or not texts:
         return None
-    texts, rules = sales.must_say(release, offer["action"]), sales.rules_of(release)
+    rules = sales.rules_of(release)
     price = offer["price"] or words(lang)["price-none"]
     days = "" if rules is None else f"{rules.cooling_off_days:g}"
     lines = [(one.id, one.worded(lang).replace("{price}", price).replace("{days}", days)) for one in texts]
