@@ -8,10 +8,13 @@ from random import Random
 
 import pytest
 
+from decisioning.catalogue.people.selling import version_of
 from decisioning.facts.forms import Ask, Negotiation, PlacementAsk
+from serving.access.looks import Doer
 from serving.brain import releasing
 from serving.brain.explaining import recomputes
 from serving.brain.runtime import Brain
+from serving.pages.desk.sales.steps import Click, Ticks, must_say, take_step
 from tests.serving.workspaces import Client, Json, offers, signal, small_workspace, welcome
 
 ANGRY = "Dit is belachelijk, ik ben woedend!!"
@@ -66,6 +69,22 @@ def test_alternatives_are_swapped_within_what_is_left(client: Client) -> None:
     shown = negotiate(client, handover, "n-4")
     assert shown["left_eur"] == 34.5
     assert actions(shown) == ["smaller-plan"]
+    assert list(client.brain.ledger.verify()) == []
+
+
+@pytest.mark.promise("negotiation.budget", "desk.sales")
+def test_a_sale_by_voice_gives_what_was_held_and_makes_room_again_when_it_is_withdrawn(client: Client) -> None:
+    welcome(client, "c-voice")
+    handover = talking(client, "c-voice")
+    offer = negotiate(client, handover, "v-1", "free-month")["on_offer"]["offer_id"]
+    texts = must_say(client.brain.snapshot.release, "free-month")
+    ticks = Ticks(tuple(one.id for one in texts), version_of(texts))
+    left = []
+    for step in ("agreed", "confirmed", "withdrawn"):
+        click = Click(handover, f"voice-{step}", Doer("person:1", "agent"))
+        asyncio.run(take_step(client.brain, offer, step, ticks, click))
+        left.append(negotiate(client, handover, f"v-{step}")["left_eur"])
+    assert left == [20, 20, 60]
     assert list(client.brain.ledger.verify()) == []
 
 
