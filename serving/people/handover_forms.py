@@ -127,3 +127,14 @@ class CallTriedIn(RequestBody):
     def _times(self) -> Self:
         check_plausible("again_at", self.again_at)
         return self
+
+
+class SaleStepIn(RequestBody):
+    """What became of a sale by voice: it was confirmed, or the customer withdrew. `step_id` means one thing told.
+
+    `offer_id`: the offer that the customer agreed to at the desk.
+    """
+
+    step_id: SubjectId
+    offer_id: SubjectId
+    step: Literal["confirmed", "withdrawn"]

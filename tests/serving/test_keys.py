@@ -92,6 +92,7 @@ REACH: list[Case] = [
     ("POST", "/v1/signals", signal("page-view", "customer:c-1", page="home"), _for("signal")),
     ("POST", "/v1/overrides", {}, _for("agent", "lead")),
     ("POST", "/v1/corrections", {}, _for("agent", "lead")),
+    ("POST", "/v1/sales", {}, _for("decide", "agent", "lead")),
     ("POST", "/v1/handovers", {}, _for("decide", "agent", "lead")),
     ("GET", "/v1/handovers", None, _for("agent", "lead")),
     ("GET", "/v1/handovers/{handover_id}", None, _for("agent", "lead")),

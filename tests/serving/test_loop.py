@@ -154,6 +154,7 @@ def requests(client: Client) -> dict[str, list[tuple[str, str, Any]]]:
         "POST /v1/routing": [("POST", "/v1/routing", {"waiting": {"conversation_id": "k-1", "channel": "chat"}})],
         "GET /v1/call-backs/without-agent": [("GET", "/v1/call-backs/without-agent", None)],
         "POST /v1/overrides": [("POST", "/v1/overrides", {"override_id": "ov", "decision_id": "none"})],
+        "POST /v1/sales": [("POST", "/v1/sales", {"step_id": "s", "offer_id": "none.0", "step": "confirmed"})],
         "POST /v1/corrections": [("POST", "/v1/corrections", {"correction_id": "co", "event_id": "none"})],
         "POST /v1/customers/{customer_id}/links": [("POST", "/v1/customers/c-loop/links", {"hours": 1})],
         "DELETE /v1/customers/{customer_id}/links": [("DELETE", "/v1/customers/c-loop/links", None)],

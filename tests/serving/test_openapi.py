@@ -1,5 +1,6 @@
 """The OpenAPI document: valid, whole, and true of what the routes answer."""
 
+import asyncio
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -8,14 +9,17 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
+from decisioning.catalogue.people.selling import version_of
+from serving.access.looks import Doer
 from serving.brain.runtime import Brain
 from serving.customers.rights.asking import open_request
 from serving.http.document.operations import OPERATIONS, TAGS
-from tests.serving.workspaces import Client, Json, ask, consent, signal, small_workspace, welcome
+from serving.pages.desk.sales.steps import Click, Ticks, must_say, take_step
+from tests.serving.workspaces import Client, Json, ask, consent, offers, signal, small_workspace, welcome
 
 NEEDS_A_PERSON = {"POST /v1/approvals"}
 """No key gets an answer but a refusal; `test_approving` holds the form of an answer to the document."""
-IDS = ("override_id", "correction_id")
+IDS = ("step_id", "override_id", "correction_id")
 OF_CALENDARS = {
     *("GET /v1/call-backs/slots", "POST /v1/handovers/{handover_id}/appointment"),
     *("POST /v1/handovers/{handover_id}/tries", "POST /v1/handovers/{handover_id}/choice"),
@@ -50,9 +54,18 @@ def made_before(client: Client, customer: str) -> dict[str, Json]:
     decision = client("POST", "/v1/decisions", ask(f"r-{customer}", customer))[1]
     action = decision["placements"][0]["offers"][0]["action"]
     event = signal("message", f"customer:{customer}", text="Hello there")
+    suggested = {**ask(f"s-{customer}", customer, "agent"), "placements": [{"name": "suggestion", "limit": 4}]}
+    sale = next(o for o in offers(client("POST", "/v1/decisions", suggested)[1]) if o["issue"] != "service")
+    texts = must_say(client.brain.snapshot.release, sale["action"])
+    ticks, click = (
+        Ticks(tuple(one.id for one in texts), version_of(texts)),
+        Click(None, customer, Doer("key:1", "agent")),
+    )
+    assert asyncio.run(take_step(client.brain, sale["offer_id"], "agreed", ticks, click))
     assert client("POST", "/v1/signals", event)[1]["accepted"] == 1
     return {
         "POST /v1/overrides": {"decision_id": decision["decision_id"], "action": action},
+        "POST /v1/sales": {"offer_id": sale["offer_id"]},
         "POST /v1/corrections": {"event_id": event["id"], "event_source": event["source"]},
     }
 

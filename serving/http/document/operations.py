@@ -45,6 +45,7 @@ from serving.people.handover_forms import (
     HandoverIn,
     HandoverStepIn,
     NegotiationIn,
+    SaleStepIn,
 )
 
 TAGS: Final = {
@@ -117,6 +118,15 @@ OPERATIONS: Final = {
         OverrideIn,
         many="Overrides",
         examples={"something else was offered": OVERRIDE},
+    ),
+    "POST /v1/sales": Operation(
+        "Outcomes",
+        "record_sale_steps",
+        "Record that sales by voice were confirmed or withdrawn",
+        held.Recorded,
+        SaleStepIn,
+        many="Sales",
+        examples={"the customer confirmed": {"step_id": "s-1", "offer_id": "d-1.0", "step": "confirmed"}},
     ),
     "POST /v1/corrections": Operation(
         "Signals",

@@ -1,4 +1,4 @@
-"""The routes by which people say what they did about a suggestion, and correct what was heard in a message."""
+"""The routes by which it is told what people did about a suggestion or a message, and what became of sales by voice."""
 
 from functools import partial
 
@@ -10,6 +10,8 @@ from serving.contract import CorrectionIn, OverrideIn
 from serving.customers.corrections import record_correction, record_override
 from serving.customers.items import answer_items
 from serving.http.replies import items_reply, problems, read_body
+from serving.pages.desk.sales.steps import record_step
+from serving.people.handover_forms import SaleStepIn
 
 _STATUSES = ("recorded", "repeated")
 
@@ -36,3 +38,14 @@ def correction_routes(app: FastAPI, brain: Brain) -> None:
         body, work = await read_body(request), partial(record_correction, brain, by=doer_of(request.scope))
         pool = brain.pools.for_body(body)
         return items_reply(await pool.run_async(answer_items, CorrectionIn, body, work, _STATUSES))
+
+    @app.post("/v1/sales", responses=problems(404, 409, 410, 413, 422, 503))
+    async def sales(request: Request) -> Response:
+        """Record that a sale by voice was confirmed, or that the customer withdrew. One, or an array, by item.
+
+        A customer agrees at the desk alone, where all that must be said is ticked. After the cooling-off time nobody
+        withdraws any more.
+        """
+        body, work = await read_body(request), partial(record_step, brain, by=doer_of(request.scope))
+        pool = brain.pools.for_body(body)
+        return items_reply(await pool.run_async(answer_items, SaleStepIn, body, work, _STATUSES))

@@ -130,6 +130,30 @@ def test_who_withdraws_after_the_cooling_off_time_is_refused_with_its_end(
 
 
 @pytest.mark.promise("desk.sales")
+def test_systems_tell_what_became_of_a_sale_and_never_that_it_was_agreed(client: Client) -> None:
+    talk, shop = Talk(client, "c-8"), client.of_scope("decide")
+
+    def told(step_id: str, step: str) -> tuple[int, Any]:
+        status, answer = shop(
+            "POST", "/v1/sales", {"step_id": step_id, "offer_id": talk.offer["offer_id"], "step": step}
+        )
+        return status, answer.get("recorded", answer.get("field"))
+
+    assert told("s-1", "agreed") == (422, "step")
+    assert told("s-1", "confirmed") == (409, "step"), "nobody agreed"
+    talk.step("agreed", "o-1")
+    assert [told("s-1", "confirmed"), told("s-1", "confirmed"), told("s-2", "confirmed")] == [
+        (200, 1),
+        (200, 0),
+        (200, 0),
+    ]
+    assert told("s-1", "withdrawn") == (409, "step_id"), "an id means one thing told"
+    assert told("s-3", "withdrawn") == (200, 1)
+    assert (talk.sale, talk.outcomes) == (["withdrawn"], ["declined"])
+    assert [one.get("handover_id") for one in talk.records()] == [talk.handover, None, None]
+
+
+@pytest.mark.promise("desk.sales")
 def test_a_sale_that_was_withdrawn_is_learned_as_no_acceptance(client: Client, tmp_path: Path) -> None:
     kept, withdrawn = Talk(client, "c-5"), Talk(client, "c-6")
     for talk in (kept, withdrawn):

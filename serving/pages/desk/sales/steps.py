@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, select
 from decisioning.catalogue.actions import Action
 from decisioning.catalogue.people.selling import MustSay, SalesRules, to_say, version_of
 from decisioning.catalogue.release import Release
-from decisioning.errors import Erased, NotFound, RequestError, Unavailable, WrongState
+from decisioning.errors import Erased, NotFound, RequestError, RequestReused, Unavailable, WrongState
 from decisioning.facts.sales import UNDONE, Sale, SaleStep, sale_of
 from decisioning.times import datetime_at, days_us, iso
 from features.ledger import Duplicate, Entry, Record, now_us
@@ -24,7 +24,9 @@ from features.ledger.tables import RECORDS
 from serving.access.looks import Doer
 from serving.brain.runtime import ATTEMPTS, Brain
 from serving.contract import OutcomeIn
+from serving.customers.items import ItemResult
 from serving.customers.outcomes import record_outcome
+from serving.people.handover_forms import SaleStepIn
 from serving.people.handovers import note_entry, row_of
 from serving.problems import ERASED
 
@@ -48,9 +50,9 @@ class Ticks:
 
 @dataclass(frozen=True, slots=True)
 class Click:
-    """One click on a step of a sale: in which conversation, under which id of its own, and who made it."""
+    """One click on a step of a sale: in which conversation, if in one, under which id of its own, and who made it."""
 
-    handover_id: str
+    handover_id: str | None
     once: str
     by: Doer
 
@@ -80,8 +82,8 @@ def must_say(release: Release, action: str) -> tuple[MustSay, ...]:
     return to_say(rules_of(release), declared.must_say) if declared is not None and declared.commercial else ()
 
 
-async def take_step(brain: Brain, sale_id: str, step: SaleStep, ticks: Ticks, click: Click) -> None:
-    """Let a sale go on; the same click again, and a step that was taken already, change nothing.
+async def take_step(brain: Brain, sale_id: str, step: SaleStep, ticks: Ticks, click: Click) -> bool:
+    """Let a sale go on; return False if it was the same click again, or the step was taken already.
 
     :param sale_id: the offer that is sold
     :raises RequestError: something that must be said was not, or the texts are others now
@@ -90,17 +92,35 @@ async def take_step(brain: Brain, sale_id: str, step: SaleStep, ticks: Ticks, cl
     """
     for _ in range(ATTEMPTS):
         if brain.ledger.lookup(_click_key(click.once)) is not None:
-            return
+            return False
         stream, action = offered(brain, sale_id, click.handover_id)
         sale = _sale(brain, sale_id)
         if sale.step == step:
-            return
+            return False
         if misfit := sale.misfit(step, now_us()):
             raise WrongState("step", _refused(misfit, sale))
         body = {**_about(brain, step, ticks, action), "step": step}
         if await _append(brain, _Move(stream, sale_id, sale, action, step=step, body=body, click=click)):
-            return
+            return True
     raise Unavailable("other steps of this sale kept coming first; try again")
+
+
+async def record_step(brain: Brain, stated: SaleStepIn, *, by: Doer) -> ItemResult:
+    """Record that a sale was confirmed or withdrawn, as one of the company's systems tells it.
+
+    :raises RequestReused: the id was sent with another step
+    :raises WrongState, NotFound: as `take_step` does
+    """
+    once = f"told-{stated.step_id}"
+    earlier = brain.ledger.lookup(_click_key(once))
+    if earlier is not None and earlier.body is None:
+        raise Erased("step_id", ERASED.about)
+    if earlier is None:
+        is_new = await take_step(brain, stated.offer_id, stated.step, Ticks(), Click(None, once, by))
+        return ItemResult("recorded" if is_new else "repeated")
+    if (earlier.body or {}).get("sale_id") != stated.offer_id or (earlier.body or {}).get("step") != stated.step:
+        raise RequestReused("step_id", "it was sent before with another step; use a new id for each thing told")
+    return ItemResult("repeated")
 
 
 async def undo(brain: Brain, click: Click, within_us: int) -> bool | None:
@@ -169,15 +189,14 @@ def _checked(texts: Sequence[MustSay], ticks: Ticks) -> Json:
 async def _append(brain: Brain, move: _Move) -> bool:
     """Append a step with what came of the offer; return whether no other step came first."""
     action, click, body = move.action, move.click, move.body
-    about = {"sale_id": move.sale_id, "offer_id": move.sale_id, "action": action.id, "handover_id": click.handover_id}
-    said = {**body, **about, "once": click.once, **click.by.fields}
+    about = {"sale_id": move.sale_id, "offer_id": move.sale_id, "action": action.id}
+    here = {} if click.handover_id is None else {"handover_id": click.handover_id}
+    said = {**body, **about, **here, "once": click.once, **click.by.fields}
     keys = (_key(move.sale_id, move.sale.records), (_click_key(click.once),))
     did = {"did": body["step"], "offer_id": move.sale_id, "action": action.id}
     undoes = {"undoes": body["undoes"]} if "undoes" in body else {}
-    together = [
-        Entry(move.stream, SALE, said, None, None, *keys),
-        note_entry(row_of(brain, click.handover_id), click.by.who, click.once, {**did, **undoes}),
-    ]
+    notes = [] if click.handover_id is None else [_note(brain, click.handover_id, click, {**did, **undoes})]
+    together = [Entry(move.stream, SALE, said, None, None, *keys), *notes]
     outcome, before = _outcome(action, move.step), _outcome(action, move.sale.step)
     try:
         if outcome == before and move.sale.step is not None:
@@ -191,6 +210,10 @@ async def _append(brain: Brain, move: _Move) -> bool:
     return True
 
 
+def _note(brain: Brain, handover_id: str, click: Click, about: Mapping[str, str]) -> Entry:
+    return note_entry(row_of(brain, handover_id), click.by.who, click.once, about)
+
+
 def _outcome(action: Action, step: SaleStep | None) -> str:
     """Return the outcome that a step amounts to: the one of its name if the action has it, else a yes or a no."""
     declared = action.outcomes
@@ -199,14 +222,15 @@ def _outcome(action: Action, step: SaleStep | None) -> str:
     return names[0] if names else RETRACTED
 
 
-def offered(brain: Brain, sale_id: str, handover_id: str) -> tuple[str, Action]:
-    """Return the stream and the action of an offer to the customer of a conversation."""
+def offered(brain: Brain, sale_id: str, handover_id: str | None) -> tuple[str, Action]:
+    """Return the stream and the action of an offer, which must be to the customer of a conversation if one is named."""
     record = brain.ledger.lookup(f"decision:{sale_id.rpartition('.')[0]}")
     if record is not None and record.raw is None:
         raise Erased("offer_id", ERASED.about)
     contacts = () if record is None else (record.folded or {"contacts": ()})["contacts"]
     action = next((one["action"] for one in contacts if one["offer_id"] == sale_id), None)
-    if record is None or action is None or record.stream != row_of(brain, handover_id).stream:
+    is_theirs = record is not None and (handover_id is None or record.stream == row_of(brain, handover_id).stream)
+    if record is None or action is None or not is_theirs:
         raise NotFound("offer_id", "nothing like this was offered to this customer")
     release = brain.snapshot.release
     declared = release.actions.get(action) or release.with_superseded.get(action)
