@@ -189,6 +189,8 @@ def _standing_gates(sieve: _Sieve, case: Case, facts: Facts) -> None:
         sieve.stop(bits_of(outside), "action:dates", "outside its dates")
     for action in sorted(case.context.paused & view.rows_by_action.keys()):
         sieve.stop(view.bits_of_action(action), "action:paused", "paused")
+    for action in sorted(person.excluded & view.rows_by_action.keys()):
+        sieve.stop(view.bits_of_action(action), "contest:excluded", "a person decided so, as the customer asked for")
     if person.at_a_person and not view.channel.human:
         sieve.stop(bits_of(view.sells_or_lends), "handover:open", "a person has this customer, or is about to")
     sieve.stop(view.needs_person.bits, AUTOMATION, "needs a person, and this channel has none")

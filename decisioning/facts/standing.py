@@ -119,11 +119,21 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True)
+class Exclusion:
+    """The latest word of a person who reviewed a contest: whether an action is kept from the customer (`holds`)."""
+
+    action: str
+    at_us: int
+    holds: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """All that screening needs from the ledger about one subject. `version` 0: the ledger has no record of the subject.
 
-    `links` are a person's, `holder` is a visitor's, `handovers` are those that are open,
-    `concessions` what was given away or is held in negotiations. What follows is empty until
+    `links` are a person's, `holder` is a visitor's, `handovers` are those that are open, `concessions` what was given
+    away or is held in negotiations, `exclusions` what people kept from the customer or gave back, in order of action.
+    What follows is empty until
     `decisioning.facts.identity` merges the standings of one person. `visitors`: those of linked visitors and joined
     customers that were merged into a person's, sorted by stream. `elsewhere`: those of the person that a visitor is
     linked to, which only caps, suppressions and handovers read. `person_stream`: of joined customers, the stream that
@@ -142,6 +152,7 @@ class Standing:
     holder: Holder | None = None
     handovers: tuple[OpenHandover, ...] = ()
     concessions: tuple[Concession, ...] = ()
+    exclusions: tuple[Exclusion, ...] = ()
     visitors: tuple["Standing", ...] = ()
     elsewhere: tuple["Standing", ...] = ()
     person_stream: str | None = None
@@ -157,6 +168,12 @@ class Standing:
     def at_a_person(self) -> bool:
         """Whether a handover of this subject is open, under any identifier that is linked now."""
         return bool(self.handovers) or any(s.handovers for s in self.visitors or self.elsewhere)
+
+    @property
+    def excluded(self) -> set[str]:
+        """The actions that a person keeps from this subject, under any identifier that is linked now."""
+        everyone = (self, *self.visitors, *self.elsewhere)
+        return {one.action for of in everyone for one in of.exclusions if one.holds}
 
     def handover_in(self, conversation: str) -> OpenHandover | None:
         """Return the open handover of a conversation, under whichever identifier of the person it was opened."""

@@ -15,7 +15,7 @@ from features.duck import connected
 
 KINDS = (
     *("decision", "observation", "contact", "outcome", "consent", "flag", "tombstone"),
-    *("linked_to", "link", "unlink", "override", "correction"),
+    *("linked_to", "link", "unlink", "override", "correction", "request"),
 )
 NOTHING = "none"
 """The action of doing nothing."""
@@ -148,7 +148,10 @@ links AS (
   FROM raw WHERE kind IN ('linked_to', 'link', 'unlink')),
 judged AS (
   SELECT seq, stream, kind, occurred_us, json_transform(body, '{judgement}') AS said
-  FROM raw WHERE kind IN ('override', 'correction'))
+  FROM raw WHERE kind IN ('override', 'correction')),
+reviewed AS (
+  SELECT seq, stream, occurred_us, json_transform(body, '{{"offered": "VARCHAR"}}').offered AS action
+  FROM raw WHERE kind = 'request')
 SELECT seq, 0 AS part, stream, kind, offer_id, action,
   CASE kind WHEN 'contact' THEN state WHEN 'outcome' THEN outcome WHEN 'flag' THEN restricted::VARCHAR
     ELSE '{opt_out}' END AS name, occurred_us AS at_us, value_eur, implied, 1 AS sign
@@ -179,6 +182,10 @@ UNION ALL BY NAME
 SELECT seq, 1 AS part, stream, '{instead}' AS kind, NULL::VARCHAR AS offer_id, said.instead AS action,
   NULL::VARCHAR AS name, occurred_us AS at_us, NULL::DOUBLE AS value_eur, NULL::BOOLEAN AS implied, 1 AS sign
 FROM judged WHERE said.instead IS NOT NULL AND said.instead_offer IS NULL
+UNION ALL BY NAME
+SELECT seq, 1 AS part, stream, '{instead}' AS kind, NULL::VARCHAR AS offer_id, action,
+  NULL::VARCHAR AS name, occurred_us AS at_us, NULL::DOUBLE AS value_eur, NULL::BOOLEAN AS implied, 1 AS sign
+FROM reviewed WHERE action IS NOT NULL
 """
 
 

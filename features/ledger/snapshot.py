@@ -10,7 +10,7 @@ from pydantic_core import from_json, to_json
 
 from decisioning.facts.concessions import Concession
 from decisioning.facts.handovers import OpenHandover
-from decisioning.facts.standing import Consent, Holder, Link, LinkKind, RecordedOutcome
+from decisioning.facts.standing import Consent, Exclusion, Holder, Link, LinkKind, RecordedOutcome
 from decisioning.routing.work import AgentWork, HeldHandover, OtherConversation
 from features.ledger.past.kinds import ContactKinds
 from features.ledger.past.packing import pack_held, unpack_held
@@ -35,6 +35,7 @@ _COLUMNS[Link] = _COLUMNS[Link][:-1]
 _FIRST = (0,)
 _OPEN = attrgetter(*_names(OpenHandover))
 _CONCESSION = attrgetter(*_names(Concession))
+_EXCLUDED = attrgetter(*_names(Exclusion))
 _HELD = attrgetter(*_names(HeldHandover))
 _OTHER = attrgetter(*_names(OtherConversation))
 _WORK_NAMES = tuple(name for name in _names(AgentWork) if name not in {"held", "elsewhere", "whole_us"})
@@ -90,16 +91,21 @@ def decode(stream: str, version: int, recorded_us: int, body: bytes, kinds: Cont
 
 
 def _people(fold: Fold) -> list[Any]:
-    """Return what only standings with people have: handovers, the work of an agent, bookings, what was given away."""
-    if not (fold.handovers or fold.work or fold.booked or fold.concessions):
+    """Return what only standings with people have.
+
+    These are handovers, the work of an agent, bookings, what was given away, and what is kept from the customer.
+    """
+    if not (fold.handovers or fold.work or fold.booked or fold.concessions or fold.exclusions):
         return []
     work = fold.work and [
         *_WORK(fold.work),
         [_HELD(one) for one in fold.work.held],
         *([[_OTHER(one) for one in fold.work.elsewhere], fold.work.whole_us] if _works_elsewhere(fold.work) else []),
     ]
-    given = [_CONCESSION(one) for one in fold.concessions]
-    return [[_OPEN(one) for one in fold.handovers], work, fold.booked, *([given] if given else [])]
+    last = [[_CONCESSION(one) for one in fold.concessions], [_EXCLUDED(one) for one in fold.exclusions]]
+    while last and not last[-1]:
+        last.pop()
+    return [[_OPEN(one) for one in fold.handovers], work, fold.booked, *last]
 
 
 def _works_elsewhere(work: AgentWork) -> bool:
@@ -107,7 +113,11 @@ def _works_elsewhere(work: AgentWork) -> bool:
 
 
 def _with_people(
-    handovers: list[Any], work: list[Any] | None, booked: list[str], given: Sequence[list[Any]] = ()
+    handovers: list[Any],
+    work: list[Any] | None,
+    booked: list[str],
+    given: Sequence[list[Any]] = (),
+    exclusions: Sequence[list[Any]] = (),
 ) -> dict[str, Any]:
     of_agent = None
     if work is not None:
@@ -123,6 +133,7 @@ def _with_people(
         "work": of_agent,
         "booked": tuple(booked),
         "concessions": tuple(Concession(*one) for one in given),
+        "exclusions": tuple(Exclusion(*one) for one in exclusions),
     }
 
 

@@ -33,7 +33,8 @@ Bodies, by kind (JSON objects; `occurred_us` is a column of the record, not part
   they signed in), who
 - `opinion` (of the customer on a decision): decision_id, right (whether it was), who
 - `request` (of the customer, to people): number, about (what is asked for), state, due_us, who; optional decision_id,
-  text, reviewer, answer, changed
+  text, reviewer, answer, changed, and of what changed: reason, offered (an action that a person offers in place of the
+  decision, and no more keeps from the customer) and excluded (an action that they keep from the customer from then on)
 - `override`: what a person did about a suggestion: override_id, decision_id, action, verdict, who, role; optional
   offer_id, reason, instead, note
 - `correction`: what a person says of a message: correction_id, event (its key), event_id, event_source, field, was, is,
@@ -48,6 +49,7 @@ Bodies, by kind (JSON objects; `occurred_us` is a column of the record, not part
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import attrgetter
 from typing import Any, get_args
 
 from decisioning.facts.concessions import after as concessions_after
@@ -59,6 +61,7 @@ from decisioning.facts.standing import (
     Consent,
     ConsentStatus,
     Contact,
+    Exclusion,
     Holder,
     Link,
     LinkKind,
@@ -215,7 +218,12 @@ def _look(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
 def _request(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:
     if not (body["number"] and body["state"] and body["due_us"]):
         raise ValueError("a request has a number, a state and a date by which it is answered")
-    return {}
+    said = ((body.get("offered"), False), (body.get("excluded"), True))
+    new = [Exclusion(action, occurred_us, holds) for action, holds in said if action is not None]
+    by_action = {one.action: one for one in fold.exclusions}
+    for one in new:
+        by_action[one.action] = max(by_action.get(one.action, one), one, key=attrgetter("at_us", "holds"))
+    return {"exclusions": tuple(by_action[action] for action in sorted(by_action))} if new else {}
 
 
 def _judgement(fold: Fold, body: Body, version: int, occurred_us: int) -> Changes:

@@ -109,6 +109,9 @@ class CustomerRequest(Answer):
     reviewer: str | None
     answer: str | None
     changed: bool | None
+    reason: str | None
+    offered: str | None
+    excluded: str | None
 
 
 class CustomerRequests(Answer):

@@ -77,13 +77,29 @@ class CustomersStory:
     refused: tuple[str, ...]
 
 
-def story_for_customer(brain: Brain, record: Record, locale: str) -> CustomersStory | None:
-    """Return the story of a decision, or None if what it was made from is gone."""
+def candidates_for_agents(brain: Brain, decision_id: str) -> list[dict[str, Any]]:
+    """Return the candidates of an explanation as agents may see them, without what takes longer to find.
+
+    Raises NotFound as `explain` does.
+    """
+    stream, body = _recorded(brain, decision_id)
+    release = brain.release(body["release"])
+    computed = recomputed(body, known_at_decision(brain.ledger, stream, body), release)
+    return [figures_for("agent", candidate) for candidate in _candidates(computed, body)]
+
+
+def story_for_customer(
+    brain: Brain, record: Record, locale: str, before: KnownAtDecisions | None = None
+) -> CustomersStory | None:
+    """Return the story of a decision, or None if what it was made from is gone.
+
+    :param before: reads what was known; one reads each record once for several decisions, the earliest first
+    """
     if record.body is None or _read_erased(brain, record.body):
         return None
     body = record.body
     release = brain.release(body["release"])
-    computed = recomputed(body, known_at_decision(brain.ledger, record.stream, body), release)
+    computed = recomputed(body, (before or KnownAtDecisions(brain.ledger)).known(record.stream, body), release)
     shown = [offer["treatment"] for placed in body["answer"]["placements"] for offer in placed["offers"]]
     counted = {treatment: what_counted(computed, treatment, locale, "customer") for treatment in shown}
     refused = tuple(sorted(computed.case.refused))

@@ -15,7 +15,7 @@ from decisioning.facts.concessions import Concession
 from decisioning.facts.forms import Ask, Known, Negotiation, PlacementAsk, Scores
 from decisioning.facts.handovers import OpenHandover
 from decisioning.facts.identity import merge_elsewhere, merge_standings
-from decisioning.facts.standing import Contact, Holder, Link, RecordedOutcome, Standing
+from decisioning.facts.standing import Contact, Exclusion, Holder, Link, RecordedOutcome, Standing
 from decisioning.review.rechecking import recheck
 from decisioning.times import AS_RECORDED
 from features.ledger import Fold, apply
@@ -190,6 +190,7 @@ def standing(s):
         holder=Holder(s["holder"], 1, True) if s["holder"] else None,
         handovers=(OpenHandover("h", "c", "opened", 0),) if s["handover"] else (),
         concessions=tuple(_concession(c) for c in s["concessions"]),
+        exclusions=tuple(Exclusion(action, 1, True) for action in s["excluded"]),
     )
 
 

@@ -178,6 +178,8 @@ class Oracle:
             yield "action:dates"
         if action["id"] in self.ask["paused"]:
             yield "action:paused"
+        if any(action["id"] in s["excluded"] for s in (self.person, *self.visitors, *self.elsewhere)):
+            yield "contest:excluded"
         sells = action["credit"] or action["issue"] in SELLS
         if (
             sells

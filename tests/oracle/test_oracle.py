@@ -10,7 +10,7 @@ from tests.oracle import adapter, slate, worlds
 
 KINDS = {
     *("subject:erased", "subject:restricted", "action:dates", "action:paused", "action:automation", "action:account"),
-    *("request:issues", "request:negotiation", "handover:open"),
+    *("request:issues", "request:negotiation", "handover:open", "contest:excluded"),
     *("contact:quiet-hours", "claim:scarcity", "claim:deadline", "arm:holdout"),
     *("consent", "protection", "eligibility", "applicability", "suitability", "contact", "suppressed", "cap"),
     *("budget", "placeholder"),

@@ -318,7 +318,7 @@ def _emotion(random, name, world):
 
 def subject(stream):
     fresh = {"stream": stream, "erased": False, "restricted": False, "consents": [], "contacts": [], "outcomes": []}
-    fresh |= {"handover": False, "concessions": []}
+    fresh |= {"handover": False, "concessions": [], "excluded": []}
     return {**fresh, "visitors": [], "elsewhere": [], "joined": None, "holder": None}
 
 
@@ -404,6 +404,7 @@ def _subject(random, world, now, stream, visitors=False):
         "joined": None,
         "handover": random.random() < 0.02,
         "concessions": [_concession(random, world, now, f"{own}-{n}") for n in range(random.choice((0, 0, 1, 2)))],
+        "excluded": [random.choice(sorted(world["actions"]))] if random.random() < 0.05 else [],
     }
 
 

@@ -1,5 +1,6 @@
 """A workspace whose pages a server of this process serves, with a company's systems beside the browser."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from typing import Any
 import uvicorn
 
 from serving.brain.runtime import Brain
+from serving.settings import Workspace
+from tests.serving.people.openid import CLIENT, SECRET
 from tests.serving.people.own_page import code_for, link_for
 from tests.serving.server import free_port
 from tests.serving.workspaces import Client, ask, small_workspace, welcome
@@ -43,9 +46,19 @@ class OwnSite:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[OwnSite]:
-    """Serve a new workspace in a folder."""
-    client, port = Client(Brain(small_workspace(folder / "shop"))), free_port()
+def served(folder: Path, issuer: str = "") -> Iterator[OwnSite]:
+    """Serve a new workspace in a folder.
+
+    :param issuer: the OpenID provider with which customers sign in, if there is one
+    """
+    workspace, port = small_workspace(folder / "shop"), free_port()
+    if issuer:
+        (workspace.keys / "site").touch(0o600)
+        (workspace.keys / "site").write_text(SECRET)
+        client_of = {"issuer": issuer, "client_id": CLIENT, "client_secret_file": "keys/site"}
+        settings = {"customer_sign_in": client_of, "sign_in": {"address": f"http://localhost:{port}"}}
+        (workspace.root / "brain.yaml").write_text(json.dumps(settings))
+    client = Client(Brain(Workspace.open(workspace.root)))
     server = uvicorn.Server(uvicorn.Config(client.app, port=port, log_level="error", lifespan="off"))
     thread = threading.Thread(target=server.run)
     thread.start()

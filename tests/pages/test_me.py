@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.pages.browser import SCHEMES, focus_order, lost_with_large_and_wide_text, opened, overflow, violations
 from tests.pages.own_site import OwnSite, served
+from tests.serving.people.openid import provider
 
 HOSTILE = "<img src=x onerror=\"document.title='ran'\"> \u202e" + "x" * 300
 
@@ -53,6 +55,25 @@ def test_a_customer_objects_contests_and_erases_with_and_without_scripts(
         page.goto(f"{site.address}/me")
         expect(page.get_by_role("heading", level=1)).to_have_text("You need a link")
     assert site.asked("GET", f"/v1/customers/{customer}")["erased"]
+
+
+@pytest.mark.long
+@pytest.mark.promise("me.sign-in")
+def test_a_customer_comes_back_from_the_companys_site_without_scripts(browser: Browser, tmp_path: Path) -> None:
+    with provider() as openid, served(tmp_path, openid.issuer) as site:
+        openid.claims = {"sub": "c-signed"}
+        site.known("c-signed")
+        here = site.address.replace("127.0.0.1", "localhost")
+        with opened(browser, f"{here}/me?lang=en", java_script_enabled=False) as page:
+            page.get_by_role("link", name="Sign in with us").click()
+            assert page.url.startswith(f"{here}/me/signed-in")
+            enter(page)
+            with page.expect_download() as download:
+                page.get_by_role("button", name="Download everything").click()
+            assert "c-signed" in download.value.path().read_text()
+            page.get_by_role("link", name="What happens when you erase").click()
+            page.get_by_role("button", name="Erase everything").click()
+            expect(page.get_by_role("heading", level=1)).to_have_text("Everything is erased")
 
 
 @pytest.mark.promise("me.pages")

@@ -113,7 +113,8 @@ def references(part: Any) -> Iterator[str]:
 
 @pytest.mark.promise("contract.document")
 def test_every_example_of_the_document_is_taken(client: Client, document: Json) -> None:
-    number = open_request(client.brain, "c-7", "person", "example")
+    decision = client("POST", "/v1/decisions", ask("r-contested", "c-7"))[1]["decision_id"]
+    number = open_request(client.brain, "c-7", "contest", "example", decision_id=decision)
     made = made_before(client, "c-8")
     ids: dict[str, str] = {}
     for route, operation in operations(document).items():

@@ -130,6 +130,18 @@ def test_what_a_person_chose_instead_is_the_outcome_of_no_offer_that_was_drawn(l
     ]
 
 
+@pytest.mark.promise("me.changed")
+def test_what_a_reviewer_offers_is_the_outcome_of_no_offer_that_was_drawn(ledger: Ledger) -> None:
+    for n in range(2):
+        ledger.append([entry(ledger, decision(ledger, n, "email")), reached(ledger, n, "delivered")])
+    about = {"about": "contest", "state": "answered", "opened_us": THEN_US, "due_us": THEN_US, "changed": True}
+    for n, more in enumerate(({"offered": "tea"}, {"excluded": "cake"})):
+        body = {"number": f"N-{n}", "decision_id": f"d{n}", "who": "key:1", "role": "lead", **about, **more}
+        ledger.append([Entry(ledger.stream_of("person", f"p{n}"), "request", body, THEN_US + DAY_US)])
+    ledger.append([outcome(ledger, n, offer=False, days=2) for n in range(2)])
+    assert rows(ledger, "_id, _succeeded") == [("d0.0", False), ("d1.0", True)], "and no row of its own, so no value"
+
+
 @pytest.mark.promise("corrections.no-outcome")
 def test_an_override_labels_nothing_and_its_reason_is_no_objection(ledger: Ledger) -> None:
     for n in range(2):

@@ -1,7 +1,8 @@
 """What a customer sees of themself: the decisions about them, what is held, and that they looked is a record, too."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 from sqlalchemy import bindparam, select
@@ -10,6 +11,7 @@ from decisioning.errors import BrainError
 from decisioning.facts.standing import Consent
 from decisioning.facts.standing_rules import NO_PAST
 from features.ledger import Record
+from features.ledger.as_of_decision import KnownAtDecisions
 from features.ledger.tables import RECORDS
 from serving.access.looks import Looker, record_looks
 from serving.brain.explaining import CustomersStory, story_for_customer
@@ -26,6 +28,8 @@ MANY: Final = 20
 _PURPOSE: Final = "rights"
 _PAGES: Final = 100
 """Of an export, how many pages are in one file at most."""
+_Shown = tuple[Record, Mapping[str, Any], list[Mapping[str, Any]]]
+"""A decision, its body, and its offers."""
 _DECISIONS = (
     select(RECORDS)
     .where(RECORDS.c.stream == bindparam("stream"), RECORDS.c.kind == "decision")
@@ -66,11 +70,12 @@ def own_view(brain: Brain, visit: Visit, locale: str, most: int) -> OwnView:
     """Return what the page shows, once it is recorded that the customer looks; raises Erased."""
     _note_look(brain, visit)
     requests = requests_of(brain, visit.stream)
-    decisions = list(_decisions(brain, visit.stream, locale, most + 1, requests))
+    shown = list(islice(_showing(brain, visit.stream), most + 1))
+    decisions = list(_decisions(brain, shown[:most], locale, requests))
     held = holdings(brain, "person", visit.customer_id)
     (standing,) = brain.ledger.read(visit.stream, rules=NO_PAST)
-    more, own_choices = len(decisions) > most, choices(brain, visit.customer_id)
-    return OwnView(own_choices, decisions[:most], more, requests, held, standing.consents)
+    more, own_choices = len(shown) > most, choices(brain, visit.customer_id)
+    return OwnView(own_choices, decisions, more, requests, held, standing.consents)
 
 
 def _note_look(brain: Brain, visit: Visit) -> None:
@@ -78,28 +83,33 @@ def _note_look(brain: Brain, visit: Visit) -> None:
     record_looks(brain.ledger, [looker.at(visit.stream, {"customer_id": visit.customer_id})])
 
 
-def _decisions(
-    brain: Brain, stream: str, locale: str, most: int, requests: list[dict[str, Any]]
-) -> Iterator[SeenDecision]:
-    contests = {one.get("decision_id"): one for one in reversed(requests)}
-    said, left = opinions(brain, stream), most
+def _showing(brain: Brain, stream: str) -> Iterator[_Shown]:
+    """Yield the decisions of a stream that showed something, the newest first, with their offers."""
     for record in map(brain.ledger.record_of, brain.ledger.select(_DECISIONS, {"stream": stream})):
         body = record.body
-        if body is None or not left:
-            continue
-        offers = [offer for placed in body["answer"]["placements"] for offer in placed["offers"]]
-        if offers:
-            left -= 1
-            name = body["decision_id"]
-            story, channel = _story(brain, record, locale), body["request"]["channel"]
-            yield SeenDecision(
-                name, body["decided_us"], channel, offers, story, right=said.get(name), contest=contests.get(name)
-            )
+        if body is not None and (
+            offers := [one for placed in body["answer"]["placements"] for one in placed["offers"]]
+        ):
+            yield record, body, offers
 
 
-def _story(brain: Brain, record: Record, locale: str) -> CustomersStory | None:
+def _decisions(
+    brain: Brain, shown: Sequence[_Shown], locale: str, requests: list[dict[str, Any]]
+) -> Iterator[SeenDecision]:
+    """Yield decisions as their customer sees them."""
+    if not shown:
+        return
+    contests = {one.get("decision_id"): one for one in reversed(requests)}
+    said, before = opinions(brain, shown[0][0].stream), KnownAtDecisions(brain.ledger)
+    stories = [_story(brain, record, locale, before) for record, _, _ in reversed(shown)]
+    for (_, body, offers), story in zip(shown, reversed(stories), strict=True):
+        name, at_us, channel = body["decision_id"], body["decided_us"], body["request"]["channel"]
+        yield SeenDecision(name, at_us, channel, offers, story, right=said.get(name), contest=contests.get(name))
+
+
+def _story(brain: Brain, record: Record, locale: str, before: KnownAtDecisions) -> CustomersStory | None:
     try:
-        return story_for_customer(brain, record, locale)
+        return story_for_customer(brain, record, locale, before)
     except BrainError:
         return None  # the release or the model that it names is not kept here
 

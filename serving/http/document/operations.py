@@ -208,7 +208,16 @@ OPERATIONS: Final = {
         "Answer what a customer asked",
         held.CustomerRequest,
         AnswerIn,
-        examples={"a person looks at it": {"state": "in_review", "reviewer": "e-77"}},
+        examples={
+            "a person looks at it": {"state": "in_review", "reviewer": "e-77"},
+            "the decision changes": {
+                "state": "answered",
+                "reviewer": "e-77",
+                "answer": "You were right: we do not show you this any more.",
+                "excluded": "tv-bundle",
+                "reason": "they have no television",
+            },
+        },
     ),
     "GET /v1/accounts/{account_id}": Operation(
         "Accounts and visitors", "get_account", "Show what is known of an account", held.Account

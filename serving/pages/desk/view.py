@@ -19,7 +19,7 @@ SUGGESTIONS: Final = 4
 _LATEST: Final = 8
 _ANSWERED: Final = frozenset(("accepted", "declined", "maybe", "later", "overridden", "agreed"))
 """What an agent did about a suggestion after which it is not made again in the same conversation."""
-_HIDING: Final = ("consent", "protection", "handover", "suppressed", "contact", "cap")
+_HIDING: Final = ("consent", "contest", "protection", "handover", "suppressed", "contact", "cap")
 """Kinds of gates that an agent is told of first: what the customer said, and what protects them."""
 
 
@@ -72,8 +72,7 @@ def doings(brain: Brain, row: Any) -> list[Doing]:
 
 def gates(brain: Brain, decision_id: str) -> list[Json]:
     """Return every candidate of a decision as it is explained to agents."""
-    candidates: list[Json] = explaining.explain(brain, decision_id, audience="agent")["candidates"]
-    return candidates
+    return explaining.candidates_for_agents(brain, decision_id)
 
 
 def not_to_do(release: Release, candidates: Iterable[Json], locale: str) -> list[Json]:
@@ -113,11 +112,14 @@ def in_locale(texts: Any, locale: str) -> str:
     return str(texts.get(locale) or next(iter(texts.values()), ""))
 
 
-def title_of(release: Release, action: str, locale: str) -> str:
-    """Return what an action is called on the screens of agents: its first text that names no fact, else its id."""
+def title_of(release: Release, action: str, locale: str, *, by_people: bool = True) -> str:
+    """Return what an action is called: its first text that names no fact, else its id.
+
+    :param by_people: texts of channels on which a person speaks come first, else those that customers read themselves
+    """
     treatments = release.actions[action].treatments if action in release.actions else ()
     human = {name for name, channel in release.channels.items() if channel.human}
-    for treatment in sorted(treatments, key=lambda treatment: treatment.channel not in human):
+    for treatment in sorted(treatments, key=lambda treatment: (treatment.channel in human) is not by_people):
         fields = treatment.content.get(locale) or next(iter(treatment.content.values()), {})
         title = fields.get("title") or fields.get("subject")
         if title and "{" not in title:

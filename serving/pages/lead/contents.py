@@ -8,6 +8,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from decisioning.catalogue.release import Release
+from serving.pages.desk.view import title_of
 from serving.pages.desk.words import ago
 from serving.pages.desk.words import words as desk_words
 from serving.pages.figures import spaced
@@ -36,7 +37,7 @@ class LeadWords:
     """Puts into words what a lead sees, in their language."""
 
     def __init__(self, release: Release, lang: Language, names: Mapping[str, str]) -> None:
-        self._lang, self._t, self._names = lang, words(lang), names
+        self._release, self._lang, self._t, self._names = release, lang, words(lang), names
         self._zone = ZoneInfo(release.catalogue.settings.time_zone or "UTC")
 
     def page(self, shown: Json) -> Json:
@@ -63,6 +64,7 @@ class LeadWords:
             "requests_more": asked["more"],
             "paused": shown["paused"],
             "resume": self._t["resume"].format(next(iter(shown["paused"]), "")),
+            "actions_all": [(name, title_of(self._release, name, self._lang)) for name in shown["actions"]],
             "actions": pausable,
         }
 

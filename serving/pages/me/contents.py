@@ -13,6 +13,7 @@ from serving.customers.rights.choosing import PurposeChoice
 from serving.customers.rights.entering import Visit
 from serving.customers.rights.notices import notices
 from serving.customers.rights.seeing import MANY, OwnView, SeenDecision
+from serving.pages.desk.view import title_of
 from serving.pages.languages import Language
 from serving.pages.me.words import words
 from serving.people.helping.confirmations import given_in_conversations, text_of
@@ -155,8 +156,21 @@ class Contents:
             "due": self._t["due"].format(self.day(body["due_us"])),
             "text": body.get("text", ""),
             "answer": body.get("answer", ""),
-            "changed": bool(body.get("changed")),
+            "outcome": self._outcome(body),
         }
+
+    def _outcome(self, body: Mapping[str, Any]) -> list[str]:
+        """Return what became of a decision that was contested; nothing while there is no answer."""
+        if body["state"] != "answered" or body["about"] != "contest":
+            return []
+        if not body.get("changed"):
+            return [self._t["was-upheld"]]
+        said = ((name, body.get(name)) for name in ("excluded", "offered"))
+        changes = [self._t[f"was-{name}"].format(self._title(of)) for name, of in said if of]
+        return [self._t["was-changed"], *changes]
+
+    def _title(self, action: str) -> str:
+        return title_of(self._release, action, self._lang, by_people=False)
 
 
 def _spoken(name: str) -> str:

@@ -214,6 +214,8 @@ def test_no_more_than_some_requests_wait_for_an_answer(client: Client) -> None:
 @pytest.mark.promise("me.code")
 def test_a_copy_and_erasing_need_a_one_time_code_and_erasing_takes_two_steps(client: Client) -> None:
     browser, decision, number = contest(client, "c-8")
+    waits = {"customer_id": "c-8", "conversation_id": "chat-8", "channel": "chat", "reason": "asks for a person"}
+    handover = client("POST", "/v1/handovers", {"request_id": "h-8", **waits})[1]["handover_id"]
     stream = client.brain.subject_stream("c-8")
     fields = browser.fields("/me")
     for act in ("export", "erase", "allow"):
@@ -236,6 +238,8 @@ def test_a_copy_and_erasing_need_a_one_time_code_and_erasing_takes_two_steps(cli
     assert client.brain.ledger.read(stream)[0].erased
     assert client.brain.ledger.select(REQUESTS.select().where(REQUESTS.c.stream == stream)) == []
     assert number not in json.dumps(client("GET", "/v1/requests")[1])
+    assert client("GET", f"/v1/handovers/{handover}")[0] == 404, "their place in the queue is gone, too"
+    assert handover not in json.dumps(client("GET", "/v1/handovers")[1])
     assert list(client.brain.ledger.verify()) == []
 
 
