@@ -22,7 +22,7 @@ from features.profile.fitting import PYTHON_OF, fit
 from features.profile.merging import HEAD, StatementsBySubject, is_about, merge, states_of
 from features.profile.spool import Spool
 from features.profile.staging import PART, Cursor, Staged, bounds, sampled
-from features.profile.versions import State, Statement, statements_in
+from features.profile.versions import Stamp, State, Statement, decode_stamps, statements_in
 from features.sqlite_errors import REPAIR, size_of
 from features.views import Layout, ProfileView
 
@@ -166,8 +166,16 @@ class Archive:
         """Return every statement about one subject, in the order of the times at which it was true."""
         states: list[State] = []
         for view in self.views:
-            states += states_of(pq.read_table(self.layout.history(view.name), filters=[("subject", "=", subject)]))
+            states += states_of(_rows_about(self.layout.history(view.name), subject))
         return sorted([*statements_in(states), *self.spool.of(subject)], key=lambda statement: statement.stamp)
+
+    def count_of(self, subject: str) -> int:
+        """Return how many statements about one subject there are, without reading what they say."""
+        stamps = set[Stamp]()
+        for view in self.views:
+            texts = _rows_about(self.layout.history(view.name), subject, heads_only=True).column(HEAD - 1)
+            stamps.update(stamp for text in texts.to_pylist() for stamp in decode_stamps(text).values())
+        return len(stamps) + len(self.spool.of(subject))
 
     def later_than_recorded(self, view: ProfileView) -> dict[str, list[Statement]]:
         """Return all statements of the subjects of whom something in the file is later than its recording."""
@@ -296,6 +304,19 @@ def _schema_of(path: Path) -> pa.Schema:
         return pq.read_schema(path)
     except (pa.ArrowException, OSError) as error:
         raise Refused(f"{path} cannot be read: it is damaged or of another kind; {REPAIR}") from error
+
+
+def _rows_about(path: Path, subject: str, *, heads_only: bool = False) -> pa.Table:
+    """Return the rows of a file about one subject, of those of its parts that may hold some.
+
+    :param heads_only: only the first `HEAD` columns are read
+    """
+    with pq.ParquetFile(path) as file:
+        names = file.schema_arrow.names[:HEAD] if heads_only else None
+        of = [file.metadata.row_group(n).column(0).statistics for n in range(file.num_row_groups)]
+        own = [n for n, known in enumerate(of) if known is None or known.min <= subject <= known.max]
+        table = file.read_row_groups(own, columns=names, use_threads=False)
+    return table.filter(pc.equal(table["subject"], subject))
 
 
 def _readable_parts(path: Path) -> Iterator[pa.Table]:

@@ -1,10 +1,9 @@
 """Count what is held about a person or a visitor, wherever it is kept."""
 
-from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import BindParameter, Table, bindparam, func, literal, select
+from sqlalchemy import BindParameter, ColumnElement, Select, Table, bindparam, func, literal, select, union_all
 
 from decisioning.facts.standing_rules import NO_PAST
 from features.ledger import SubjectKind, now_us
@@ -24,6 +23,10 @@ from features.ledger.tables import (
 )
 from serving.brain.runtime import Brain
 
+_HELD: Final = (
+    *("records", "facts", "statements", "signals", "signal_states", "moments", "looks", "words"),
+    "other_identifiers",
+)
 _AMONG: BindParameter[Any] = bindparam("streams", expanding=True)
 
 
@@ -37,27 +40,37 @@ def holdings(brain: Brain, kind: SubjectKind, subject_id: str) -> dict[str, int]
     stream = brain.ledger.stream_of(kind, subject_id)
     streams = streams_of(stream, partial(brain.ledger.read, rules=NO_PAST), brain.ledger.select)
     profiles = brain.snapshot.profiles
-    return {
-        "records": _count(brain, RECORDS, streams, with_body=True),
+    counted = dict.fromkeys(_COUNTED, 0)
+    for row in brain.ledger.select(_COUNTS, {"streams": streams}):
+        counted[row.held] += int(row.n)
+    others = {
         "facts": sum(len(stored.raw) for stored in profiles.read(streams, now_us=now_us())),
-        "statements": sum(len(profiles.archive.statements_of(one)) for one in streams),
-        "signals": _count(brain, SIGNALS, streams),
-        "signal_states": _count(brain, SIGNAL_STATES, streams, with_body=True),
-        "moments": sum(_count(brain, table, streams) for table in (WATCHES, FIRED, PRIVACY_CONTROLS, DELIVERIES)),
-        "looks": _count(brain, LOOKS, streams),
-        "words": _count(brain, CONVERSATION_WORDS, streams),
+        "statements": sum(profiles.archive.count_of(one) for one in streams),
         "other_identifiers": len(streams) - 1,
     }
+    return {name: {**counted, **others}[name] for name in _HELD}
 
 
-def _count(brain: Brain, table: Table, streams: Sequence[str], *, with_body: bool = False) -> int:
-    """Return how many rows are about the streams, without tombstones."""
-    statement = select(func.count().label("n")).select_from(table).where(table.c.stream.in_(_AMONG))
-    if with_body:
-        statement = statement.where(table.c.body.is_not(None))
+def _count(held: str, table: Table) -> Select[str, int]:
+    """Return the statement that counts how many rows are about the streams, without tombstones."""
+    conditions: list[ColumnElement[bool]] = [table.c.stream.in_(_AMONG)]
+    if table in (RECORDS, SIGNAL_STATES):
+        conditions.append(table.c.body.is_not(None))
     if table is SIGNALS:
-        statement = statement.where(table.c.type != EMPTIED)
+        conditions.append(table.c.type != EMPTIED)
     if table is RECORDS:  # an erasure leaves zeros in SQLite
         not_zeros = func.substr(table.c.body, 1, 1) != literal(b"\0", Bytes())
-        statement = statement.where(table.c.kind != "tombstone", not_zeros)
-    return int(brain.ledger.select(statement, {"streams": streams})[0].n)
+        conditions += [table.c.kind != "tombstone", not_zeros]
+    return select(literal(held).label("held"), func.count().label("n")).where(*conditions)
+
+
+_COUNTED: Final[dict[str, tuple[Table, ...]]] = {
+    "records": (RECORDS,),
+    "signals": (SIGNALS,),
+    "signal_states": (SIGNAL_STATES,),
+    "moments": (WATCHES, FIRED, PRIVACY_CONTROLS, DELIVERIES),
+    "looks": (LOOKS,),
+    "words": (CONVERSATION_WORDS,),
+}
+"""What is counted in the database, and in which tables."""
+_COUNTS: Final = union_all(*(_count(held, table) for held, tables in _COUNTED.items() for table in tables))
