@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 
@@ -15,6 +16,7 @@ from serving.brain import releasing
 from serving.brain.explaining import recomputes
 from serving.brain.runtime import Brain
 from serving.pages.desk.sales.steps import Click, Ticks, must_say, take_step
+from serving.settings import Workspace
 from tests.serving.workspaces import Client, Json, offers, signal, small_workspace, welcome
 
 ANGRY = "Dit is belachelijk, ik ben woedend!!"
@@ -120,54 +122,54 @@ GIVES = {"free-month": 4000, "lower-price": 2550, "smaller-plan": 0}
 
 
 class Model:
-    """What the budget of one customer amounts to: offers by id, each with its cents and where it stands."""
+    """What the budget of one customer amounts to: offers by id, each with its cents, its desk and where it stands."""
 
     def __init__(self) -> None:
-        self.offers: dict[str, tuple[int, str]] = {}
+        self.offers: dict[str, tuple[int, str, str]] = {}
 
     @property
     def spent(self) -> int:
-        return sum(cents for cents, state in self.offers.values() if state in ("held", "given"))
+        return sum(cents for cents, _, _ in self.offers.values())
 
-    def left_beside(self, offer_id: str | None) -> int:
-        own = self.offers.get(offer_id or "", (0, ""))
-        return LIMIT - self.spent + (own[0] if own[1] == "held" else 0)
+    def held_at(self, desk: str) -> dict[str, int]:
+        return {name: cents for name, (cents, of, state) in self.offers.items() if (of, state) == (desk, "held")}
+
+    def fits(self, desk: str, cents: int) -> bool:
+        return cents <= LIMIT - self.spent + sum(self.held_at(desk).values())
+
+    def swap(self, desk: str, offer_id: str, cents: int) -> None:
+        for name in self.held_at(desk):
+            del self.offers[name]
+        self.offers[offer_id] = (cents, desk, "held")
+
+    def answer(self, offer_id: str, said: str) -> None:
+        cents, desk, _ = self.offers.pop(offer_id)
+        after = {"accepted": "given", "declined": "", "retracted": "held"}[said]
+        if after:
+            self.offers[offer_id] = (cents, desk, after)
 
 
 @pytest.mark.promise("negotiation.budget")
-@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 20))])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 40))])
 def test_no_sequence_of_swaps_exceeds_the_budget(client: Client, seed: int) -> None:
     random, customer, model = Random(seed), f"c-many-{seed}", Model()
     welcome(client, customer)
-    desks = {talking(client, customer, talk): dict[str, str]() for talk in ("one", "two")}
-    held = dict.fromkeys(desks, "")
+    desks = [talking(client, customer, talk) for talk in ("one", "two")]
     for n in range(30):
-        handover, act = (
-            random.choice(list(desks)),
-            random.choice(("take", "take", "take", "accepted", "declined", "undo")),
-        )
+        desk, act = random.choice(desks), random.choice(("take", "take", "take", "accepted", "declined", "retracted"))
         if act == "take":
             action = random.choice(list(GIVES))
-            answer = negotiate(client, handover, f"{seed}-{n}", action)
-            fits = GIVES[action] <= model.left_beside(held[handover])
-            assert not answer["is_new"] or fits, "a swap that does not fit is refused"
-            assert answer["is_new"] or not fits or "answered" in answer["closed"] or "often" in answer["closed"]
+            answer = negotiate(client, desk, f"{seed}-{n}", action)
+            fits = model.fits(desk, GIVES[action])
+            assert fits or not answer["is_new"], "a swap that does not fit is refused"
+            assert answer["is_new"] or not fits or "often" in answer["closed"]
             if answer["is_new"]:
-                model.offers.pop(held[handover], None)
-                held[handover] = offer = answer["on_offer"]["offer_id"]
-                model.offers[offer] = (GIVES[action], "held")
+                model.swap(desk, answer["on_offer"]["offer_id"], GIVES[action])
         elif model.offers:
             offer = random.choice(sorted(model.offers))
-            said = "retracted" if act == "undo" else act
-            told = {"outcome_id": f"o-{offer}", "offer_id": offer, "outcome": said}
-            if client("POST", "/v1/outcomes", told)[0] == 200:
-                cents, before = model.offers.pop(offer)
-                after = {"accepted": "given", "declined": "", "retracted": "held" if before == "given" else before}[
-                    said
-                ]
-                held.update({desk: "" for desk, own in held.items() if own == offer and after != "held"})
-                if after:
-                    model.offers[offer] = (cents, after)
+            said = {"outcome_id": f"o-{offer}", "offer_id": offer, "outcome": act}
+            if client("POST", "/v1/outcomes", said)[0] == 200:
+                model.answer(offer, act)
         standing = client.brain.ledger.read(client.brain.subject_stream(customer))[0]
         assert sum(one.cents for one in standing.concessions) == model.spent <= LIMIT
     decisions = [r for r in client.brain.ledger.records(client.brain.subject_stream(customer)) if r.kind == "decision"]
@@ -194,6 +196,37 @@ def test_two_replicas_that_negotiate_at_once_give_no_more_than_the_budget(client
     (standing,) = other.brain.ledger.read(other.brain.subject_stream("c-race"))
     assert sum(one.cents for one in standing.concessions if one.given) == 100 * sum(held)
     other.brain.close()
+
+
+def take_for_all(root: Path, process: int, handovers: list[str]) -> list[tuple[str, str, float]]:
+    """Take an alternative in each conversation and accept it; return handover, offer and what was given."""
+    client = Client(Brain(Workspace.open(root)))
+    given = []
+    for n, handover in enumerate(handovers):
+        answer = negotiate(client, handover, f"p{process}-{n}", ("free-month", "lower-price")[(n + process) % 2])
+        if answer["is_new"] and accept(client, answer["on_offer"]) == 200:
+            given.append((handover, answer["on_offer"]["offer_id"], answer["on_offer"]["gives_eur"]))
+    client.brain.close()
+    return given
+
+
+@pytest.mark.long
+@pytest.mark.promise("negotiation.budget")
+def test_processes_that_negotiate_with_the_same_customers_give_no_more_than_the_budget(client: Client) -> None:
+    customers = [f"c-process-{n}" for n in range(20)]
+    for customer in customers:
+        welcome(client, customer)
+    handovers = [[talking(client, customer, f"p{process}") for customer in customers] for process in range(3)]
+    with ProcessPoolExecutor(3, mp_context=get_context("spawn")) as pool:
+        root = client.brain.workspace.root
+        answers = [pool.submit(take_for_all, root, process, handovers[process]) for process in range(3)]
+        given = [one for answer in answers for one in answer.result()]
+    for n, customer in enumerate(customers):
+        own = [eur for handover, _, eur in given if handover in [of[n] for of in handovers]]
+        assert 0 < sum(own) <= LIMIT / 100
+        standing = client.brain.ledger.read(client.brain.subject_stream(customer))[0]
+        assert sum(one.cents for one in standing.concessions if one.given) == 100 * sum(own)
+    assert list(client.brain.ledger.verify()) == []
 
 
 @pytest.mark.promise("negotiation.closed")
@@ -256,10 +289,10 @@ def test_no_system_takes_an_alternative_by_asking_for_a_decision(client: Client)
 @pytest.mark.promise("negotiation.budget")
 def test_an_account_has_one_budget_whoever_of_it_asks(client: Client) -> None:
     taken = []
-    for n, customer in enumerate(("c-acc-1", "c-acc-2")):
+    for customer, action in (("c-acc-1", "both-months"), ("c-acc-2", "lower-price")):
         welcome(client, customer)
         placement = PlacementAsk(name="suggestion")
         about = {"customer_id": customer, "account_id": "a-both", "channel": "agent", "placements": (placement,)}
-        ask = Ask(request_id=f"acc-{n}", **about, negotiation=Negotiation(take="both-months"))
+        ask = Ask(request_id=f"take-{customer}", **about, negotiation=Negotiation(take=action))
         taken += offers(asyncio.run(client.brain.commit(ask)))
     assert [one["action"] for one in taken] == ["both-months"]

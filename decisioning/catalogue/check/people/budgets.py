@@ -13,9 +13,10 @@ def budget_problems(draft: Draft) -> Iterator[Mistake]:
     """Yield every mistake in what budgets cover, and in actions that give something away."""
     for item in draft.budgets:
         yield from attachment_problems(item, item.spec.attach, draft)
-        yield from _covered(item, [action.spec for action in draft.actions if item.spec.attach.covers(action.spec)])
         if _has_parts_of_cents(item.spec.limit_eur):
             yield item.problem(("limit_eur",), "it is no whole number of cents", "write at most two decimals")
+        else:
+            yield from _covered(item, [action.spec for action in draft.actions if item.spec.attach.covers(action.spec)])
     if not draft.refused_ids["budgets"]:
         for action in draft.actions:
             yield from _given_away(action, draft)
@@ -27,7 +28,7 @@ def _covered(item: Item[Budget], actions: list[Action]) -> Iterator[Mistake]:
     if helping is not None:
         message = f"it covers `{helping}`, which does not sell, and help is not negotiated about"
         yield item.problem(("attach",), message, "attach it to actions of issue `grow`, `retain` or `nurture`")
-    if actions and not any(action.gives_eur for action in actions):
+    elif actions and not any(action.gives_eur for action in actions):
         message = "none of the actions that it covers gives anything away"
         yield item.problem(("attach",), message, "add `gives_eur: 30` to those that do, or remove the budget")
 
