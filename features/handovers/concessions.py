@@ -59,10 +59,25 @@ def entries_of(ask: Ask, known: Known, decision: Decision) -> list[Entry]:
     if negotiation is None or negotiation.take is None or not contacts:
         return []
     body = _body(contacts[0], _cents(decision.computed.release, contacts[0]["action"]), "held")
-    own = [known.person.stream, *([known.account.stream] if known.account is not None else [])]
     let_go = _let_go(known, frozenset(negotiation.instead_of))
     entries = [Entry(stream, CONCESSION, {"offer_id": offer, "state": "released"}, None) for stream, offer in let_go]
-    return [*entries, *(Entry(stream, CONCESSION, body, None) for stream in own)]
+    return [*entries, *(Entry(stream, CONCESSION, body, None) for stream in _streams(known))]
+
+
+def let_go_entries(known: Known, decision: Decision) -> list[Entry]:
+    """Return the records that let go of what a decision held which nobody was told of."""
+    negotiation = decision.computed.case.ask.negotiation
+    if negotiation is None or negotiation.take is None:
+        return []
+    return [
+        Entry(stream, CONCESSION, {"offer_id": contact["offer_id"], "state": "released"}, None)
+        for stream in _streams(known)
+        for contact in decision.contacts
+    ]
+
+
+def _streams(known: Known) -> list[str]:
+    return [known.person.stream, *([known.account.stream] if known.account is not None else [])]
 
 
 def _let_go(known: Known, instead_of: frozenset[str]) -> Iterator[tuple[str, str]]:

@@ -289,7 +289,7 @@ class Brain:
             self.routed.ring()
 
     def _release(self, known: Known, decision: Decision) -> None:
-        """Release the contacts of a decision that was committed after its request had been answered 503.
+        """Release the contacts, and what is held, of a decision that was committed after its request was answered 503.
 
         Nobody was told of it. A repeat of the request finds it released, and decides anew.
         """
@@ -301,6 +301,7 @@ class Brain:
             for stream, contacts in reserved
             for contact in contacts
         ]
+        entries += concessions.let_go_entries(known, decision)
         if entries:
             self.ledger.submit(entries)
 

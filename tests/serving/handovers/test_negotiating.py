@@ -296,3 +296,15 @@ def test_an_account_has_one_budget_whoever_of_it_asks(client: Client) -> None:
         ask = Ask(request_id=f"take-{customer}", **about, negotiation=Negotiation(take=action))
         taken += offers(asyncio.run(client.brain.commit(ask)))
     assert [one["action"] for one in taken] == ["both-months"]
+
+
+def test_a_swap_that_came_too_late_to_be_answered_holds_nothing(client: Client) -> None:
+    welcome(client, "c-late")
+    about = {"customer_id": "c-late", "channel": "agent", "placements": (PlacementAsk(name="suggestion"),)}
+    ask = Ask(request_id="late", **about, negotiation=Negotiation(take="free-month"))
+    made, stream = client.brain.make(ask), client.brain.subject_stream("c-late")
+    asyncio.run(client.brain.finish(ask, made))
+    assert client.brain.ledger.read(stream)[0].concessions
+    client.brain._release(made.known, made.decision)
+    client.brain.ledger.append([])
+    assert not client.brain.ledger.read(stream)[0].concessions
