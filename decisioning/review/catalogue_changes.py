@@ -8,7 +8,7 @@ from decisioning.catalogue.release import Release
 
 Move = tuple[str, str, bool]
 """An action, the gate that stopped or stops it, and whether it is gained."""
-_GATES = {"protections": "protection:{id}", "caps": "cap:{id}", "purposes": "consent:{id}"}
+_GATES = {"protections": "protection:{id}", "caps": "cap:{id}", "budgets": "budget:{id}", "purposes": "consent:{id}"}
 """The gates that items of a section are, by section; those of policies begin with their level."""
 
 

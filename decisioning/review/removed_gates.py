@@ -79,6 +79,10 @@ def _of_action(action: Action, release: Release) -> Iterator[tuple[str, Any]]:
     for cap in catalogue.caps:
         if cap.attach.covers(action) and action.tier in cap.tiers:
             yield f"cap:{cap.id}", _said(cap)
+    for budget in catalogue.budgets:
+        if budget.attach.covers(action):
+            counted = {"count": "budget", "days": budget.days, "gives_eur": action.gives_eur}
+            yield f"budget:{budget.id}", {**counted, "limit": budget.limit_cents}
     for kind in Claims.model_fields:
         if claims := [(t.id, fact) for t in action.treatments if (fact := getattr(t.claims, kind))]:
             yield f"claim:{kind}", claims

@@ -130,5 +130,6 @@ _STOPPED_BY = {
     "contact": "would be one contact too many",
     "cap": "would be one contact too many",
     "suppressed": "were answered before",
+    "budget": "would give away more than is left",
     "action": "are paused or not for this channel",
 }

@@ -148,3 +148,16 @@ def test_an_action_that_gates_no_longer_cover_is_listed() -> None:
     moved = unchecked("    issue: grow\n    group: tv\n", "    issue: grow\n    group: mobile\n")
     gone = {gate.partition(" ")[0] for gate in removed_gates(unchecked(), moved)}
     assert gone == {"cap:tv-fatigue", "eligibility:has-no-tv", "contact:tired-of-us"}
+
+
+@pytest.mark.promise("approvals.rollback")
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [("60, days", "61, days", {"budget:keep"}), ("60, days", "59, days", set()), (": 365", ": 30", {"budget:keep"})],
+)
+def test_a_budget_that_allows_more_is_listed(old: str, new: str, expected: set[str]) -> None:
+    text = (SMALL.parent / "negotiating.yaml").read_text()
+    before, after = (
+        Release.from_bytes(pack({**FILES, "catalogue/more.yaml": of})) for of in (text, text.replace(old, new))
+    )
+    assert {gate.partition(" ")[0] for gate in removed_gates(before, after)} == expected

@@ -51,7 +51,7 @@ def selected(standing: Standing, release: Release, now_us: int, random: Random) 
         assert selection == selector.make(past, floor)
     fold = Fold(standing.stream, standing.version, standing.consents, erased=standing.erased)
     fold = replace(fold, restricted=standing.restricted, links=standing.links, holder=standing.holder)
-    fold = replace(fold, handovers=standing.handovers)
+    fold = replace(fold, handovers=standing.handovers, concessions=standing.concessions)
     return as_read(with_selection(fold, selection))
 
 

@@ -58,7 +58,12 @@ def folded(texts: list[str], most: int = MOST) -> str:
 def gate(name: str) -> str:
     """Return a gate in words, such as `the protection hardship` for `protection:hardship`."""
     kind, _, id_ = name.partition(":")
-    words = {"consent": "no consent to {}", "protection": "the protection {}", "cap": "the cap {}"}
+    words = {
+        "consent": "no consent to {}",
+        "protection": "the protection {}",
+        "cap": "the cap {}",
+        "budget": "the budget {}",
+    }
     return words.get(kind, "the {kind} rule {}").format(id_, kind=kind) if id_ else name
 
 

@@ -8,7 +8,7 @@ once never give away more than a budget allows. What an agent sees is what is le
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from decisioning.catalogue.people.budgets import cents_of, left_cents
+from decisioning.catalogue.people.budgets import Budget, cents_of, left_cents
 from decisioning.catalogue.release import Release
 from decisioning.errors import OutOfScope, RequestError, WrongState
 from decisioning.facts.forms import Ask, Known, Negotiation, PlacementAsk
@@ -198,7 +198,8 @@ def _shown(brain: Brain, at: _Asked, answer: Json) -> Negotiated:
         others = [one for one in others if one["action"] not in on_offer][: ALTERNATIVES - len(held)]
     is_open = bool(others or (held and action is None))
     closed = None if is_open else _why_closed(brain, answer["decision_id"], action)
-    left_eur = min(room.values()) / 100
+    covering = [room[budget.id] for budget in _budgets_of(release, [*held, *others])]
+    left_eur = min(covering or room.values()) / 100
     return Negotiated(answer["decision_id"], closed, left_eur, held[0] if held else None, others)
 
 
@@ -214,9 +215,15 @@ def _alternative(release: Release, room: Mapping[str, int], offer: Json) -> Json
     """Return an offer with what it gives away, in euros and as a share of what is left."""
     action = release.actions.get(offer["action"])
     cents = 0 if action is None else cents_of(action.gives_eur)
-    left = [room[b.id] for b in release.catalogue.budgets if action is not None and b.attach.covers(action)]
+    left = [room[budget.id] for budget in _budgets_of(release, [offer])]
     share = min(1.0, cents / least) if (least := min(left, default=0)) else float(cents > 0)
     return {**offer, "gives_eur": cents / 100, "share_of_left": share}
+
+
+def _budgets_of(release: Release, offers: Sequence[Json]) -> list[Budget]:
+    """Return the budgets that cover some of these offers."""
+    actions = [release.actions[offer["action"]] for offer in offers if offer["action"] in release.actions]
+    return [budget for budget in release.catalogue.budgets if any(map(budget.attach.covers, actions))]
 
 
 def _why_closed(brain: Brain, decision_id: str, action: str | None) -> dict[str, str]:
