@@ -98,6 +98,8 @@ def test_a_no_empties_the_list_at_once_and_a_yes_needs_its_steps(page: Page, sit
     page.get_by_label("I read this text aloud").check()
     page.get_by_role("button", name="The customer says yes").click()
     expect(page.get_by_text("Recorded: yes.")).to_be_visible()
+    expect(page.locator(".desk-done")).to_contain_text("you said yes in a conversation with us, for email.")
+    expect(page.locator(".desk-done")).to_contain_text("This was read to you: “May we write to you about offers?")
     given = site.records("consent", customer)[-1]
     assert (given["status"], given["purpose"], given["channel"]) == ("granted", "newsletter", "email")
     assert (given["notice_version"], given["source"]) == ("2026-02", f"conversation:{handover}")

@@ -8,6 +8,7 @@ from typing import Any, Final
 from decisioning.catalogue.release import Release
 from decisioning.errors import NotFound
 from decisioning.facts.handovers import WAITS
+from decisioning.times import iso
 from serving.access.callers import Caller
 from serving.brain.runtime import Brain
 from serving.customers.rights.notices import notices
@@ -32,6 +33,7 @@ from serving.pages.desk.words import ago, day, words
 from serving.pages.languages import Language
 from serving.people import agents, call_backs, handovers, package
 from serving.people.helping import hearing
+from serving.people.helping.confirmations import CONVERSATION, given_in_conversations, text_of
 from serving.people.helping.negotiating import Negotiated
 
 Json = dict[str, Any]
@@ -143,10 +145,21 @@ class ShownConversation:
             "sold": sold(self.brain, self.row.stream, self.lang),
             "asking": self._asking(asked.get("consent", "")),
             "asked": why_not,
+            "confirmation": self._confirmation() if asked.get("done", "").startswith("granted-consent") else "",
             "waited": asked.get("done") == "kept" and asked.get("what") != "said",
             "topics": (f"customer:{self.handover['customer_id']}",) if "customer_id" in self.handover else ("queue",),
             "answer": self._why_not(candidates, why_not) if why_not else "",
         }
+
+    def _confirmation(self) -> str:
+        """Return what confirms in writing the consent that the customer gave last in this conversation."""
+        source = f"{CONVERSATION}{self.handover['handover_id']}"
+        consents = own_standing(self.brain, self.row.stream).consents
+        given = [one for one in given_in_conversations(consents) if one.source == source]
+        if not given:
+            return ""
+        last = max(given, key=lambda one: one.occurred_us)
+        return text_of(self._release, last, self.lang, iso(last.occurred_us)[:10], last.channel)
 
     def _silence(self, candidates: Sequence[Json]) -> list[Json]:
         """Return that nothing is sold now, if the customer's mood or words silence sales that are permitted."""

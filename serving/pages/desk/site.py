@@ -32,7 +32,14 @@ _NAMES: Final[dict[Language, str]] = {"nl": "Nederlands", "en": "English"}
 _UNDOABLE: Final = ("kept", "doubted", "corrected", "sale-agreed", "sale-confirmed", "sale-withdrawn")
 """What a page says of a click that can be undone."""
 _HOLDS: Final = ("offered", "accepted", "call_back", "ticket")
-_FOR_ALL: Final[Mapping[str, Any]] = {"done": "", "undo": None, "doubts": None, "topics": (), "noted": False}
+_FOR_ALL: Final[Mapping[str, Any]] = {
+    "done": "",
+    "undo": None,
+    "doubts": None,
+    "topics": (),
+    "noted": False,
+    "confirmation": "",
+}
 
 
 @dataclass(frozen=True)
