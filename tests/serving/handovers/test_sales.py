@@ -19,6 +19,7 @@ from serving.commands.verifying import verify
 from serving.pages.desk.sales import steps
 from serving.pages.desk.sales.steps import Click, Ticks, must_say, sales_of, take_step, undo
 from serving.people.handovers import row_of
+from tests.serving.handovers.conftest import NewDatabase
 from tests.serving.workspaces import Client, Json, ask, offers, small_workspace, welcome
 
 ME = Doer("person:1", "agent")
@@ -26,8 +27,8 @@ UNDO_US = 10_000_000
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    brain = Brain(small_workspace(tmp_path_factory.mktemp("sales") / "shop"))
+def client(tmp_path_factory: pytest.TempPathFactory, database: NewDatabase) -> Iterator[Client]:
+    brain = Brain(small_workspace(tmp_path_factory.mktemp("sales") / "shop", database=database()))
     yield Client(brain)
     brain.close()
 
