@@ -64,16 +64,19 @@ def test_a_customer_comes_back_from_the_companys_site_without_scripts(browser: B
         openid.claims = {"sub": "c-signed"}
         site.known("c-signed")
         here = site.address.replace("127.0.0.1", "localhost")
-        with opened(browser, f"{here}/me?lang=en", java_script_enabled=False) as page:
-            page.get_by_role("link", name="Sign in with us").click()
-            assert page.url.startswith(f"{here}/me/signed-in")
-            enter(page)
-            with page.expect_download() as download:
-                page.get_by_role("button", name="Download everything").click()
-            assert "c-signed" in download.value.path().read_text()
-            page.get_by_role("link", name="What happens when you erase").click()
-            page.get_by_role("button", name="Erase everything").click()
-            expect(page.get_by_role("heading", level=1)).to_have_text("Everything is erased")
+        window = browser.new_context(java_script_enabled=False)
+        page = window.new_page()
+        page.goto(f"{here}/me?lang=en")
+        page.get_by_role("link", name="Sign in with us").click()
+        assert page.url.startswith(f"{here}/me/signed-in")
+        enter(page)
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download everything").click()
+        assert "c-signed" in download.value.path().read_text()
+        page.get_by_role("link", name="What happens when you erase").click()
+        page.get_by_role("button", name="Erase everything").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Everything is erased")
+        window.close()
 
 
 @pytest.mark.promise("me.pages")
