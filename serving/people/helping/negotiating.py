@@ -97,10 +97,10 @@ def in_locale(texts: Mapping[str, str], locale: str) -> str:
 
 def check_negotiator(row: Any, caller: Caller | None) -> None:
     """Raise OutOfScope for a person who does not have the conversation, and WrongState if it has ended."""
-    if caller is not None and caller.kind == "person" and caller.who != row.agent:
-        raise OutOfScope("handover_id", "only the agent who has this conversation negotiates in it: accept it first")
     if row.state in ENDED:
         raise WrongState("handover_id", f"the handover is {row.state}: there is nothing to negotiate in it")
+    if caller is not None and caller.kind == "person" and caller.who != row.agent:
+        raise OutOfScope("handover_id", "only the agent who has this conversation negotiates in it: accept it first")
 
 
 async def _decided(brain: Brain, row: Any, about: Negotiation, request_id: str, locale: str) -> Negotiated:
