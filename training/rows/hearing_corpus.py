@@ -1,8 +1,10 @@
 """Generates the messages that hearing is trained on, by a grammar and phrasings written by hand (`hearing/`).
 
 `KIND.LANGUAGE.txt` has a line per family of phrasings: `{a|b}` chooses, `<NAME>` stands for the choices of
-`macros.LANGUAGE.txt`, and `## kind` names the kind of what follows where a file holds two. Sampled phrasings get
-greetings, thanks, typing mistakes, capitals, no punctuation, or stand beside an ordinary sentence.
+`macros.LANGUAGE.txt`, `<LONG>` for an ordinary line, and `## kind` or `## name [kind]` names which request follows.
+`first/` and `third/` judged earlier models and teach since then. Sampled phrasings get words that mean about the same
+(a line of `synonyms.LANGUAGE.txt`), spoken fillers, greetings, thanks, typing mistakes, capitals, no punctuation, or
+stand beside an ordinary sentence.
 """
 
 import random
@@ -10,17 +12,18 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from features.messages import english
 from features.messages.hearing.concepts import concepts_of
-from features.messages.hearing.model import KINDS
 from features.messages.language import LANGUAGES, Language, frequent_words
 from features.messages.lexicon import dutch_words
 
-ORDINARY = "ordinary"
+ORDINARY, REQUEST = "ordinary", "request"
 FOLDER = Path(__file__).with_name("hearing")
-_FILES = ("wish", "objection", "request", "complaint", "bereavement", "money", "danger", "violence", ORDINARY)
+_FOLDERS = ("", "first", "third")
+_FILES = ("wish", "objection", REQUEST, "complaint", "bereavement", "money", "danger", "violence", ORDINARY)
 _ORDINARY_MORE = 2
 """How many times as many messages of an ordinary family there are."""
 _NOISE = 120
@@ -45,6 +48,9 @@ _AFTER = {
     "en": ("please", "thank you", "thanks in advance", "pls", "thanks", "regards John", "quickly please", "cheers",
            "!!", "!", "?", "many thanks", "soon please", "kind regards", "then", "please reply"),
 }  # fmt: skip
+_FILLERS = {"nl": ("eh", "uhm", "nou ja", "dus", "zeg maar"), "en": ("uh", "um", "well", "like", "you know")}
+_REWORDED = 0.4
+"""The share of texts with other words, and of their words that are others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,7 @@ class Example:
     family: str
 
 
-def generate(seed: int = 0, per_family: int = 40) -> list[Example]:
+def generate(seed: int = 0, per_family: int = 8) -> list[Example]:
     """Return the messages of all families, at most `per_family` of each; the same seed gives the same messages.
 
     Sentences of arbitrary words are among the ordinary ones, so that unknown words mean nothing.
@@ -82,9 +88,10 @@ def _noise(language: Language, seed: int, count: int) -> Iterator[Example]:
 
 
 def _of_language(language: str, seed: int, per_family: int) -> Iterator[Example]:
-    macros = dict(_macros(language))
-    lines = [(kind, f"{language}:{file}:{at}", line) for file in _FILES for at, kind, line in _lines(file, language)]
+    names = [f"{folder}/{file}".lstrip("/") for folder in _FOLDERS for file in _FILES]
+    lines = [(kind, f"{language}:{name}:{at}", line) for name in names for at, kind, line in _lines(name, language)]
     plain = [line for kind, _, line in lines if kind == ORDINARY]
+    macros = {**dict(_macros(language)), "LONG": plain}
     for kind, family, line in lines:
         most = per_family * (_ORDINARY_MORE if kind == ORDINARY else 1)
         draw = random.Random(f"{seed}:{family}")  # noqa: S311  generates texts, no secrets
@@ -103,14 +110,19 @@ def _macros(language: str) -> Iterator[tuple[str, list[str]]]:
         yield name, choices.split("|")
 
 
-def _lines(file: str, language: str) -> Iterator[tuple[int, str, str]]:
+def _lines(name: str, language: str) -> Iterator[tuple[int, str, str]]:
     """Yield (number, kind, line) of the families of a file."""
-    kind = file
-    for at, line in enumerate((FOLDER / f"{file}.{language}.txt").read_text(encoding="utf-8").splitlines(), 1):
+    kind = file = name.rpartition("/")[2]
+    for at, line in enumerate((FOLDER / f"{name}.{language}.txt").read_text(encoding="utf-8").splitlines(), 1):
         if line.startswith("## "):
-            kind = line[3:] if line[3:] in KINDS else file
+            kind = _named(line) if file == REQUEST else file
         elif line:
             yield at, kind, line
+
+
+def _named(heading: str) -> str:
+    """Return which request a heading such as `## access` or `## origin [access]` is about."""
+    return heading[3:].rpartition("[")[2].rstrip("]")
 
 
 def expand(line: str, macros: Mapping[str, list[str]], draw: random.Random) -> str:
@@ -127,6 +139,8 @@ def expand(line: str, macros: Mapping[str, list[str]], draw: random.Random) -> s
 
 def _styled(text: str, neighbour: str, language: str, draw: random.Random) -> str:
     """Return the phrasing as somebody may write it."""
+    if draw.random() < _REWORDED:
+        text = _reworded(text, language, draw)
     if draw.random() < 0.25:
         text = f"{draw.choice(_BEFORE[language])}{draw.choice((', ', ' ', '. ', '! '))}{text}"
     if draw.random() < 0.25:
@@ -138,6 +152,25 @@ def _styled(text: str, neighbour: str, language: str, draw: random.Random) -> st
         for _ in range(draw.choice((1, 1, 2, 3))):
             text = _mistyped(text, draw)
     return draw.choices(_CASES, (5, 5, 3, 1))[0](text)
+
+
+def _reworded(text: str, language: str, draw: random.Random) -> str:
+    """Return the text with some words replaced by ones that mean about the same, and perhaps a spoken filler."""
+    alike = _synonyms(language)
+    words = [draw.choice(alike[word]) if word in alike and draw.random() < _REWORDED else word for word in text.split()]
+    if draw.random() < 0.1:
+        words.insert(draw.randrange(len(words) + 1), draw.choice(_FILLERS[language]))
+    return " ".join(words)
+
+
+@cache
+def _synonyms(language: str) -> Mapping[str, list[str]]:
+    """Return word -> the words that mean about the same."""
+    alike: dict[str, list[str]] = {}
+    for line in (FOLDER / f"synonyms.{language}.txt").read_text(encoding="utf-8").splitlines():
+        for word in (group := line.split("|")):
+            alike.setdefault(word, []).extend(other for other in group if other != word)
+    return alike
 
 
 _CASES: tuple[Callable[[str], str], ...] = (

@@ -5,7 +5,7 @@ a wish within a long message is as loud as alone.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -50,7 +50,27 @@ class _Tokens:
 
 def features(cleaned: str) -> Features:
     """Return the features of a text from `clean`; none if it has no letter, digit, ! or ?."""
-    tokens = _tokens(cleaned.lower())
+    return _features(_tokens(cleaned.lower()))
+
+
+def features_together(cleaned: Sequence[str]) -> tuple[Features, Ints]:
+    """Return the features of several texts from `clean`, each as alone, and the number of the text of each piece."""
+    separate = [_tokens(text.lower()) for text in cleaned]
+    texts, pieces, sentences, text_of = [], [], [], []
+    piece = sentence = 0
+    for at, tokens in enumerate(separate):
+        if tokens.texts:
+            texts += tokens.texts
+            pieces.append(tokens.piece + piece)
+            sentences.append(tokens.sentence + sentence)
+            text_of += [at] * (int(tokens.piece[-1]) + 1)
+            piece, sentence = len(text_of), int(sentences[-1][-1]) + 1
+    none = [np.zeros(0, np.int64)]
+    together = _Tokens(texts, np.concatenate(pieces or none), np.concatenate(sentences or none))
+    return _features(together), np.array(text_of, np.int64)
+
+
+def _features(tokens: _Tokens) -> Features:
     if not tokens.texts:
         return Features(np.zeros(0, np.int64), np.zeros(0, np.int64), 0)
     groups = (_character_grams(tokens), _word_grams(tokens), _concept_patterns(tokens))
@@ -114,7 +134,8 @@ def _word_grams(tokens: _Tokens) -> Iterator[tuple[_Hashes, Ints]]:
 
 def _concept_patterns(tokens: _Tokens) -> Iterator[tuple[_Hashes, Ints]]:
     """Yield the hashes of concepts, of pairs of concepts near each other, and of three in a row."""
-    hits = [(at, number) for at, text in enumerate(tokens.texts) for number in concepts_of(text)]
+    concepts = {text: concepts_of(text) for text in set(tokens.texts)}
+    hits = [(at, number) for at, text in enumerate(tokens.texts) for number in concepts[text]]
     if not hits:
         return
     at, numbers = (np.array(column) for column in zip(*hits, strict=True))

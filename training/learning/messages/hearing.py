@@ -106,7 +106,7 @@ def fitted(examples: Sequence[Example], own: dict[str, str] | None = None) -> He
 
 def _judged_apart(own: OwnMessages) -> dict[str, float]:
     """Return the shares that are heard, and falsely heard, of each half of the messages by a model of the other."""
-    messages, examples = list(own.labels.items()), generate(per_family=8)
+    messages, examples = list(own.labels.items()), generate(per_family=4)
     hits, alarms, expected = 0, 0, sum(label != ORDINARY for _, label in messages)
     for half in (0, 1):
         model = fitted(examples, dict(messages[half::2]))

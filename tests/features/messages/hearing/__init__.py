@@ -1,11 +1,11 @@
-"""Phrasings that hearing is judged by, written by hand before there was a model (30 November 2026).
+"""Phrasings that hearing is judged by, written by hand.
 
 `KIND.LANGUAGE.txt` holds families of phrasings: `## name [label]`, then one phrasing per line. `{a|b}` stands for each
 of its parts and `<LONG>` for each line of `long.LANGUAGE.txt`. The label is the channel of an objection (none: all), or
-what a request asks for. Training uses none of these families. Those of this folder were looked at while the first model
-was made; those of `third/` were written afterwards, by somebody who had seen neither these nor what training uses, and
-a model was judged by them once, at its end. Then their misses were read to make the next model, which was judged once
-by those of `fourth/`, written before it without looking at what training uses.
+what a request asks for. Each set was written before a model that was judged by it once. Then its misses were read to
+make the next model. Those of `first` and `third` are taught since the fifth set, so they stand beside what teaches;
+nothing of `fourth` is taught, but its misses were read while the present model was made. `fifth` was written by
+somebody who had seen neither the other sets nor what is taught, and nothing was tuned on it.
 """
 
 import re
@@ -15,10 +15,14 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
+from training.rows.hearing_corpus import FOLDER
+
 KINDS = ("wish", "objection", "request", "complaint", "bereavement", "money", "danger", "violence")
-SETS = ("first", "third")
-"""The sets whose misses were read to make the model."""
-UNSEEN = ("fourth",)
+TAUGHT = ("first", "third")
+"""The sets that the model is taught."""
+DEVELOPMENT = ("fourth",)
+"""The sets that are not taught, but that were looked at while the model was made."""
+UNSEEN = ("fifth",)
 """The sets that were kept apart while it was made."""
 _FOLDER = Path(__file__).parent
 _CHOICE = re.compile(r"\{([^{}]*)\}")
@@ -36,7 +40,7 @@ class Phrasing(NamedTuple):
 
 
 @cache
-def phrasings(sets: tuple[str, ...] = SETS) -> tuple[Phrasing, ...]:
+def phrasings(sets: tuple[str, ...] = TAUGHT) -> tuple[Phrasing, ...]:
     """Return all phrasings of some sets, each once per kind and language."""
     files = product(sets, (*KINDS, "ordinary"), ("nl", "en"))
     found = (p for name, kind, language in files for p in _read(name, kind, language))
@@ -49,7 +53,7 @@ def long_texts(language: str) -> list[str]:
 
 
 def _read(name: str, kind: str, language: str) -> Iterator[Phrasing]:
-    folder = _FOLDER if name == "first" else _FOLDER / name
+    folder = (FOLDER if name in TAUGHT else _FOLDER) / name
     long = long_texts(language)
     family, label = "", ""
     for line in (folder / f"{kind}.{language}.txt").read_text().splitlines():
