@@ -38,12 +38,18 @@ def put_back(url: str, revision: str, body_of: "Callable[[Fold, int], bytes] | N
     engine.dispose()
 
 
-def tables_since(revision: str) -> tuple[str, ...]:
-    """Return the names of the tables that migrations after `revision` made."""
+def drops_since(revision: str) -> tuple[str, ...]:
+    """Return the statements that drop the tables, and the indexes of other tables, made by migrations after one."""
     with sa.create_engine("sqlite://").begin() as connection:
         _upgrade(connection, revision)
-        before = sa.inspect(connection).get_table_names()
-    return tuple(name for name in METADATA.tables if name not in before)
+        schema = sa.inspect(connection)
+        before = {
+            table: {str(index["name"]) for index in schema.get_indexes(table)} for table in schema.get_table_names()
+        }
+    kept = [table for table in METADATA.tables.values() if table.name in before]
+    indexes = (str(index.name) for table in kept for index in table.indexes if index.name not in before[table.name])
+    tables = (name for name in METADATA.tables if name not in before)
+    return (*(f"DROP INDEX {name}" for name in indexes), *(f"DROP TABLE {name}" for name in tables))
 
 
 def _upgrade(connection: sa.Connection, revision: str) -> None:

@@ -11,7 +11,7 @@ from features.access_keys import AccessKey, add_key
 from features.approvals.door import Door, gone_round, unapproved
 from features.ledger import Ledger
 from tests.features.ledger.builders import NOW_US, past_the_ledger
-from tests.features.ledger.earlier_tables import tables_since
+from tests.features.ledger.earlier_tables import drops_since
 from tests.features.processes import child
 from tests.permits import free_permit
 
@@ -191,7 +191,7 @@ def test_what_served_prod_before_the_upgrade_may_serve_again(url: str, secret: b
         ledger.checkpoint(file)
         assert len(list(unapproved(ledger))) == 2
     earlier = (
-        *(f"DROP TABLE {table}" for table in tables_since("ledger_0015")),
+        *drops_since("ledger_0015"),
         "UPDATE ledger_schema SET version_num = 'ledger_0015'",
     )
     past_the_ledger(url, *earlier)
