@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.features.ledger.conftest import migrated_postgres, migrated_sqlite, postgres
+from tests.features.ledger.conftest import migrated_postgres, migrated_sqlite
 from tests.features.signals.places import OpenPlace, Place
 from tests.features.signals.signal_help import release
 from tests.postgres_server import new_database
 
-__all__ = ["migrated_postgres", "migrated_sqlite", "postgres"]
+__all__ = ["migrated_postgres", "migrated_sqlite"]
 
 
 @pytest.fixture(scope="session")
