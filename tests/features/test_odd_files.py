@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from decisioning.errors import Refused
@@ -130,6 +130,16 @@ PERSONS = st.tuples(
 )
 
 
+def _is_utf_8(path: Path) -> bool:
+    """Tell whether a file with characters beyond ASCII can be read as UTF-8."""
+    content = path.read_bytes()
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return not content.isascii()
+
+
 @pytest.mark.promise("imports.odd-files")
 @settings(max_examples=examples(150), deadline=None)
 @given(DIALECTS, st.lists(PERSONS, min_size=1, max_size=6))
@@ -137,6 +147,7 @@ def test_a_table_of_any_dialect_says_the_same_or_is_refused(tmp_path_factory, di
     path = tmp_path_factory.mktemp("dialect") / "people.csv"
     try:
         dialect.write(path, rows)
+        assume(dialect.encoding.startswith("utf") or not _is_utf_8(path))  # no reader can tell which was meant
         read = rows_of(path)[0]
     except (Refused, UnicodeEncodeError):
         return

@@ -77,7 +77,7 @@ def test_on_a_share_of_traffic_it_decides_as_often_as_it_was_given(client: Clien
     trial(client, 0.3)
     models = [client.brain.snapshot.models.for_decision(f"d-{n}")[0].name for n in range(2_000)]
     assert models.count("propensity@2") / 2_000 == pytest.approx(0.3, abs=0.04)
-    records = [decided(client, f"r-share-{n}")[1] for n in range(12)]
+    records = [decided(client, f"r-share-{n}")[1] for n in range(40)]  # all 40 by one model: once in a million
     assert {record["model"] for record in records} == {"propensity@1", "propensity@2"}
     assert {record["trial"] for record in records} == {1}, "each says in which trial its model was drawn"
     assert models == [client.brain.snapshot.models.for_decision(f"d-{n}")[0].name for n in range(2_000)]
