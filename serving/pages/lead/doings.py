@@ -57,7 +57,7 @@ def doings(brain: Brain) -> Json:
         "overrides": overrides(_said(brain, OVERRIDE, week, _ALL)),
         "corrections": Counter(corrected).most_common(),
         "looks": [_look(brain.ledger.record_of(row)) for row in brain.ledger.select(_LOOKED, {"since": week})],
-        "annoys": annoyances([*_complaints(brain, before), *_refusals(consents)], now),
+        "annoys": annoyances([*_complaints(brain, before), *_refusals(consents, before)], now),
         "escalations": escalations(brain.ledger.select(_OPENED, {"since": now - DAY_US})),
         "whole": len(consents) < MOST_CONSENTS,
     }
@@ -93,11 +93,12 @@ def _complaints(brain: Brain, since: int) -> Iterator[Annoyed]:
         yield "complained", row.action, row.stream, row.at_us
 
 
-def _refusals(consents: Iterable[Record]) -> Iterator[Annoyed]:
+def _refusals(consents: Iterable[Record], since: int) -> Iterator[Annoyed]:
+    """Yield what customers refused since a time; what an import tells now may have been said long before."""
     for record in consents:
         body = record.body or {}
-        if body.get("status") in _REFUSES:
-            yield "objected", body["purpose"], record.stream, record.at_us
+        if body.get("status") in _REFUSES and record.counted_us > since:
+            yield "objected", body["purpose"], record.stream, record.counted_us
 
 
 def annoyances(annoyed: Iterable[Annoyed], now: int) -> list[Json]:

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy.dialects import sqlite
 
-from decisioning.times import DAY_US
+from decisioning.times import DAY_US, iso
 from features.ledger import now_us
 from serving.access.looks import Looker, record_looks
 from serving.brain.runtime import Brain
 from serving.pages.lead import doings
-from tests.serving.workspaces import Client, ask, small_workspace, welcome
+from tests.serving.workspaces import Client, ask, consent, small_workspace, welcome
 
 QUERIES = (
     (doings._SAID, {"kind": "override", "since": 0, "most": 100}),
@@ -110,3 +110,11 @@ def test_customers_are_counted_once_and_what_ended_last_week_is_left_out() -> No
         ("objected", "b", "s2", now - 8 * day),
     ]
     assert doings.annoyances(told, now) == [{"kind": "complained", "about": "a", "now": 1, "before": 0}]
+
+
+def test_a_refusal_that_is_told_long_after_is_none_of_this_week(client: Client) -> None:
+    for days, customer in ((200, "c-old"), (10, "c-before"), (1, "c-now")):
+        said = consent(customer, "marketing", "refused", occurred_at=iso(now_us() - days * DAY_US))
+        assert client("POST", "/v1/consents", [said])[0] == 200
+    (told,) = doings.doings(client.brain)["annoys"]
+    assert (told["kind"], told["now"], told["before"]) == ("objected", 1, 1)
