@@ -29,11 +29,16 @@ _WEEK_US: Final = 7 * DAY_US
 _REFUSES: Final = frozenset(("refused", "withdrawn", "objected"))
 _SAID: Final = (
     select(RECORDS)
-    .where(SAID_BY_PEOPLE, RECORDS.c.kind == bindparam("kind"), RECORDS.c.at_us > bindparam("since"))
+    .where(
+        *(SAID_BY_PEOPLE, RECORDS.c.kind == bindparam("kind"), RECORDS.c.at_us > bindparam("since")),
+        RECORDS.c.occurred_us > bindparam("since"),
+    )
     .order_by(RECORDS.c.at_us.desc())
     .limit(bindparam("most", type_=Integer))
 )
-"""Records of a kind since a time, the newest first; the cost does not grow with those of other kinds or before."""
+"""Records of a kind of what was said since a time, the newest first, without what an import tells of before.
+
+The cost does not grow with records of other kinds or before."""
 _COMPLAINTS: Final = select(OUTCOMES.c.action, OUTCOMES.c.stream, OUTCOMES.c.at_us).where(
     IS_COMPLAINT, OUTCOMES.c.at_us > bindparam("since"), OUTCOMES.c.times > 0
 )
@@ -57,7 +62,7 @@ def doings(brain: Brain) -> Json:
         "overrides": overrides(_said(brain, OVERRIDE, week, _ALL)),
         "corrections": Counter(corrected).most_common(),
         "looks": [_look(brain.ledger.record_of(row)) for row in brain.ledger.select(_LOOKED, {"since": week})],
-        "annoys": annoyances([*_complaints(brain, before), *_refusals(consents, before)], now),
+        "annoys": annoyances([*_complaints(brain, before), *_refusals(consents)], now),
         "escalations": escalations(brain.ledger.select(_OPENED, {"since": now - DAY_US})),
         "whole": len(consents) < MOST_CONSENTS,
     }
@@ -93,11 +98,10 @@ def _complaints(brain: Brain, since: int) -> Iterator[Annoyed]:
         yield "complained", row.action, row.stream, row.at_us
 
 
-def _refusals(consents: Iterable[Record], since: int) -> Iterator[Annoyed]:
-    """Yield what customers refused since a time; what an import tells now may have been said long before."""
+def _refusals(consents: Iterable[Record]) -> Iterator[Annoyed]:
     for record in consents:
         body = record.body or {}
-        if body.get("status") in _REFUSES and record.counted_us > since:
+        if body.get("status") in _REFUSES:
             yield "objected", body["purpose"], record.stream, record.counted_us
 
 
