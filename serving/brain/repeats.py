@@ -78,3 +78,8 @@ def request_key(ask: Ask, repeat: int) -> str:
 
 def _reused() -> RequestReused:
     return RequestReused("request_id", "this request_id came before with another body; use a new one")
+
+
+def decision_of_offer(ledger: Ledger, offer_id: str) -> Record | None:
+    """Return the record of the decision that made an offer, None if there is none; an offer's id begins with its id."""
+    return ledger.lookup(f"decision:{offer_id.rpartition('.')[0]}")

@@ -21,6 +21,7 @@ from features.ledger import Duplicate, Entry, Record, now_us
 from features.ledger.past.changes import RETRACTED
 from features.ledger.tables import RECORDS
 from serving.access.callers import Maker, marked
+from serving.brain.repeats import decision_of_offer
 from serving.brain.runtime import Brain
 from serving.contract import OutcomeIn, told_time
 from serving.customers.items import ItemResult
@@ -324,7 +325,7 @@ def _telling_of(brain: Brain, record: Record) -> Telling:
 
 
 def _offer_of(brain: Brain, offer_id: str) -> DecidedOffer:
-    record = brain.ledger.lookup(f"decision:{offer_id.rpartition('.')[0]}")
+    record = decision_of_offer(brain.ledger, offer_id)
     if record is not None and record.raw is None:
         raise Erased("offer_id", ERASED.about)
     decided = None if record is None else record.folded

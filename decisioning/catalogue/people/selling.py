@@ -19,11 +19,6 @@ class MustSay(Strict):
     id: Id
     text: Annotated[dict[Locale, _Line], Field(min_length=1)]
 
-    def worded(self, locale: str) -> str:
-        """Return the text in a locale, else in its language, else the first one written."""
-        wanted = (locale, locale.partition("-")[0])
-        return next((self.text[name] for name in wanted if name in self.text), next(iter(self.text.values())))
-
 
 class SalesRules(Strict):
     """What a country asks for sales at a distance. `text`: the law that says so."""

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 _NOTHING: Final = "none"
 _YES_OR_NO: Final = {"yes": True, "no": False}
-_ASKS: Final = ("wish", "complaint")
 
 
 def correctable(release: Release, heard: Json | None, locale: str) -> Json | None:
@@ -32,7 +31,7 @@ def correctable(release: Release, heard: Json | None, locale: str) -> Json | Non
         "event": heard["event"],
         "moods": [name for name in CLASSES if name != heard["mood"]] if heard["mood"] is not None else [],
         "intents": [*others, *([(_NOTHING, None)] if heard["intent"] is not None else [])] if intents else [],
-        "asks": [(field, "no" if heard[field] else "yes") for field in _ASKS],
+        "asks": [(field, "no" if heard[field] else "yes") for field in hearing.ASKS],
     }
 
 
@@ -46,7 +45,7 @@ async def correct(desk: Desk, visitor: Visitor, handover_id: str, fields: dict[s
 
 
 def _value(field: str, value: str) -> FieldValue:
-    if field in _ASKS:
+    if field in hearing.ASKS:
         if value not in _YES_OR_NO:
             raise RequestError("is", "choose yes or no")
         return _YES_OR_NO[value]

@@ -23,7 +23,8 @@ from serving.people.package import HeardMessages, heard
 
 CORRECTED: Final[tuple[CorrectedField, ...]] = ("sentiment", "intent", "wish", "complaint")
 """What may be corrected in a conversation."""
-_ASKS: Final[tuple[CorrectedField, ...]] = ("wish", "complaint")
+ASKS: Final[tuple[CorrectedField, ...]] = ("wish", "complaint")
+"""Those that are said or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def _check(brain: Brain, conversation: HeardMessages, wrong: HeardWrong) -> None
 def _concerned(conversation: HeardMessages, wrong: HeardWrong) -> list[KeptSignal]:
     """Return the messages that a correction is about: the one that is shown, or all that say what is not so."""
     seen = _until(conversation, wrong.event)
-    if wrong.field in _ASKS:
+    if wrong.field in ASKS:
         return [one for one in seen if said_of(one.fields, wrong.field)] if not wrong.is_ else seen[-1:]
     bearing = [one for one in seen if _bears(one, wrong.field)]
     return bearing[-1:] or (seen[-1:] if wrong.field == "intent" else [])
@@ -133,7 +134,7 @@ def shown(brain: Brain, row: Any) -> dict[str, Any] | None:
     messages = [one.fields for one in conversation.messages]
     moods = [said_of(one, "sentiment") for one in messages if "sentiment" in one] if conversation.mood_read else []
     wants = [one["intent"] for one in messages if one.get("intent", UNKNOWN_INTENT) != UNKNOWN_INTENT]
-    asked: dict[str, Any] = {field: any(said_of(one, field) for one in messages) for field in _ASKS}
+    asked: dict[str, Any] = {field: any(said_of(one, field) for one in messages) for field in ASKS}
     return {
         "event": conversation.messages[-1].key,
         "mood": moods[-1] if moods else None,

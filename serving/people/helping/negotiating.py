@@ -13,12 +13,11 @@ from decisioning.catalogue.release import Release
 from decisioning.errors import OutOfScope, RequestError, WrongState
 from decisioning.facts.forms import Ask, Known, Negotiation, PlacementAsk
 from decisioning.facts.handovers import ENDED
-from decisioning.facts.standing_rules import NO_PAST
 from decisioning.records.audiences import answer_for
 from features.ledger import Entry, now_us
 from serving.access.callers import Caller
 from serving.brain import explaining
-from serving.brain.repeats import request_key
+from serving.brain.repeats import decision_of_offer, request_key
 from serving.brain.runtime import Brain
 from serving.people.handover_forms import NegotiationIn
 from serving.people.handovers import Json, as_json, note_doing, row_of
@@ -151,7 +150,7 @@ def _held(brain: Brain, known: Known, conversation_id: str | None) -> Iterator[s
     now = now_us()
     for one in known.person.concessions:
         if not one.given and now < one.until_us:
-            record = brain.ledger.lookup(f"decision:{one.offer_id.rpartition('.')[0]}")
+            record = decision_of_offer(brain.ledger, one.offer_id)
             request = {} if record is None or record.folded is None else record.folded["request"]
             if request.get("conversation_id") == conversation_id:
                 yield one.offer_id
@@ -164,11 +163,11 @@ def expire_unsaid(brain: Brain, stream: str, ask: Ask) -> None:
     """
     record = brain.ledger.lookup(request_key(ask, 0))
     own = () if record is None else (record.folded or {"contacts": ()})["contacts"]
-    (standing,), now = brain.ledger.read(stream, rules=NO_PAST), now_us()
+    (standing,), now = brain.ledger.read(stream), now_us()
     kept = {contact["offer_id"] for contact in own} | {one.offer_id for one in standing.concessions}
     unsaid = [
         contact
-        for contact in brain.ledger.read(stream)[0].contacts
+        for contact in standing.contacts
         if contact.channel == ask.channel and contact.state == "reserved" and now < contact.reserved_until_us
         if contact.offer_id not in kept
     ]
@@ -205,7 +204,7 @@ def _shown(brain: Brain, at: _Asked, answer: Json) -> Negotiated:
 
 def _recorded_offers(brain: Brain, offer_ids: Iterable[str]) -> Iterator[Json]:
     for offer_id in offer_ids:
-        record = brain.ledger.lookup(f"decision:{offer_id.rpartition('.')[0]}")
+        record = decision_of_offer(brain.ledger, offer_id)
         if record is not None and record.body is not None:
             placements: Sequence[Json] = answer_for("agent", record.body["answer"])["placements"]
             yield from (o for placed in placements for o in placed["offers"] if o["offer_id"] == offer_id)

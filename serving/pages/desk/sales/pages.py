@@ -8,6 +8,7 @@ from decisioning.catalogue.people.selling import version_of
 from decisioning.catalogue.release import Release
 from decisioning.errors import RequestError
 from decisioning.facts.sales import STEPS
+from decisioning.spec import worded
 from features.handovers.slots import last_step
 from serving.brain.runtime import Brain
 from serving.pages.desk.acts import DESK, once_of
@@ -49,7 +50,7 @@ def selling(release: Release, offer: Json | None, lang: Language) -> Json | None
     rules = sales.rules_of(release)
     price = offer["price"] or words(lang)["price-none"]
     days = "" if rules is None else f"{rules.cooling_off_days:g}"
-    lines = [(one.id, one.worded(lang).replace("{price}", price).replace("{days}", days)) for one in texts]
+    lines = [(one.id, worded(one.text, lang).replace("{price}", price).replace("{days}", days)) for one in texts]
     return {**offer, "lines": lines, "texts": version_of(texts)}
 
 

@@ -22,6 +22,7 @@ from features.ledger.past.changes import RETRACTED
 from features.ledger.standing import SALE
 from features.ledger.tables import RECORDS
 from serving.access.looks import Doer
+from serving.brain.repeats import decision_of_offer
 from serving.brain.runtime import ATTEMPTS, Brain
 from serving.contract import OutcomeIn
 from serving.customers.items import ItemResult
@@ -224,7 +225,7 @@ def _outcome(action: Action, step: SaleStep | None) -> str:
 
 def offered(brain: Brain, sale_id: str, handover_id: str | None) -> tuple[str, Action]:
     """Return the stream and the action of an offer, which must be to the customer of a conversation if one is named."""
-    record = brain.ledger.lookup(f"decision:{sale_id.rpartition('.')[0]}")
+    record = decision_of_offer(brain.ledger, sale_id)
     if record is not None and record.raw is None:
         raise Erased("offer_id", ERASED.about)
     contacts = () if record is None else (record.folded or {"contacts": ()})["contacts"]
