@@ -1,25 +1,18 @@
 """Models by name and version in MLflow, with sealed copies of their bytes. The only module that imports MLflow.
 
-MLflow keeps what people look at: runs, metrics, plots, versions, aliases. Serving and replay use the sealed copy,
-`models/<sha256>/`, which is read-only and named by its content; the file `models/<name>@<version>` holds the name of a
-version's copy. So neither needs MLflow, whose import takes seconds, and reading which version serves does not import
-LightGBM either.
+MLflow keeps what people look at: runs, metrics, plots, versions, aliases. Serving and replay use the sealed copy. So
+neither needs MLflow, whose import takes seconds, and reading which version serves does not import LightGBM either.
 """
 
 import fcntl
 import json
 import logging
 import os
-import shutil
 import sqlite3
-import stat
-import uuid
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
-from importlib.metadata import version as installed
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
@@ -34,14 +27,14 @@ from features.messages.hearing.model import HearingModel
 from features.messages.trained import KIND, SentimentModel
 from features.sqlite_errors import sqlite_advice
 from training.model.files import hash_files, read_files
-from training.model.flavour import Flavour, flavour_of
+from training.model.flavour import flavour_of
+from training.sealed import SealedCopies, is_sealed, read_sealed, remove_sealed
+from training.tracking import Provenance, log_model, log_provenance, register
 
 if TYPE_CHECKING:
     from training.model.model import PropensityModel
 
 Alias = Literal["champion", "challenger"]
-_ROOT = Path(__file__).resolve().parent.parent
-_READ_ONLY = stat.S_IRUSR | stat.S_IRGRP
 
 PROPENSITY = "propensity"
 """The name of the models that decide."""
@@ -72,22 +65,6 @@ class Lineup:
 
     champion: int | None
     trial: Trial | None
-
-
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """Where a model comes from: its parameters, metrics, data and release.
-
-    `documents`: JSON objects that are kept with the run, by file name.
-    """
-
-    data_hash: str
-    feature_list: Sequence[str]
-    release: str
-    params: Mapping[str, str | int | float | bool] = field(default_factory=dict)
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    plots: Sequence[Path] = ()
-    documents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 _LINEUP = """
@@ -122,7 +99,7 @@ class Registry:
 
     def __init__(self, data: Path) -> None:
         self._data = data.resolve()
-        self._models = self._data / "models"
+        self._sealed = SealedCopies(self._data / "models")
         self._artifacts = self._data / "artifacts"
         self._uri = f"sqlite:///{quote(str(self._data / 'mlflow.db'))}"
         self._has_tables = False
@@ -134,16 +111,16 @@ class Registry:
     def register(self, files: dict[str, bytes], name: str, provenance: Provenance) -> int:
         """Register the files of a propensity or sentiment model and return the new version."""
         flavour = flavour_of(files)
-        content = self._seal(files)
+        content = self._sealed.add(files)
         mlflow = self._mlflow()
         client = self._client()
         with mlflow.start_run(experiment_id=self._experiment(client, name), run_name=f"{name}-{content[:8]}"):
-            _log_provenance(mlflow, provenance)
+            log_provenance(mlflow, provenance)
             with TemporaryDirectory(dir=self._data) as scratch:
-                logged = _log_model(mlflow, self._models / content, flavour, Path(scratch))
+                logged = log_model(mlflow, self._sealed.folder / content, flavour, Path(scratch))
         tags = {"content_hash": content, "release": provenance.release, "data_hash": provenance.data_hash}
-        version = int(_register(client, name, logged, tags).version)
-        self._write_pointer(name, version, content)
+        version = int(register(client, name, logged, tags).version)
+        self._sealed.name(f"{name}@{version}", content)
         return version
 
     def set_alias(self, name: str, alias: Alias, version: int, permit: Permit | None = None) -> None:
@@ -178,7 +155,7 @@ class Registry:
         """
         file = self._data / "mlflow.db"
         if not file.exists() or not file.stat().st_size:
-            if any(self._models.glob("*@*")):
+            if self._sealed.names():
                 state = "empty" if file.exists() else "missing"
                 raise Unavailable(f"{file} is {state}, and models are kept beside it: put it back from your backup")
             return []
@@ -186,7 +163,7 @@ class Registry:
             with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
                 return connection.execute(statement, parameters).fetchall()
         except sqlite3.Error as error:
-            if "no such table" in str(error) and not any(self._models.glob("*@*")):
+            if "no such table" in str(error) and not self._sealed.names():
                 return []
             raise Unavailable(f"the registry of models cannot be read ({sqlite_advice(error)}): see {file}") from None
 
@@ -251,8 +228,8 @@ class Registry:
 
     def versions(self, name: str) -> tuple[int, ...]:
         """Return every version that has a sealed copy, in ascending order."""
-        names = (p.name.removeprefix(f"{name}@") for p in self._models.glob(f"{name}@*"))
-        return tuple(sorted(int(v) for v in names if v.isdigit()))
+        named = (one.removeprefix(f"{name}@") for one in self._sealed.names() if one.startswith(f"{name}@"))
+        return tuple(sorted(int(v) for v in named if v.isdigit()))
 
     def sealed_directory(self, name: str, version: int) -> Path:
         """Return the directory of a version's sealed copy, whose hash is checked when it is loaded.
@@ -260,12 +237,13 @@ class Registry:
         :raises NotFound: there is no such version
         :raises Refused: the version is registered, and its sealed copy is missing
         """
-        pointer = self._models / f"{name}@{version}"
-        if not pointer.exists():
-            if any(model == pointer.name for model, _ in self._rows(_CONTENTS)):
-                raise Refused(f"the sealed copy of {pointer.name} is missing: run `brain repair`")
-            raise NotFound("model", f"there is no {pointer.name}")
-        return self._models / pointer.read_text().strip()
+        model = f"{name}@{version}"
+        content = self._sealed.content(model)
+        if content is not None:
+            return self._sealed.folder / content
+        if any(registered == model for registered, _ in self._rows(_CONTENTS)):
+            raise Refused(f"the sealed copy of {model} is missing: run `brain repair`")
+        raise NotFound("model", f"there is no {model}")
 
     def load(self, name: str, version: int) -> "PropensityModel":
         """Return a version from its sealed copy; raises Refused if its bytes are not those that were sealed."""
@@ -276,18 +254,11 @@ class Registry:
 
     def load_sentiment(self, name: str, version: int) -> SentimentModel:
         """Return a version of a sentiment model from its sealed copy; raises as `load`."""
-        return SentimentModel.from_files(self._sealed_files(name, version))
+        return SentimentModel.from_files(read_sealed(self.sealed_directory(name, version)))
 
     def load_hearing(self, version: int) -> HearingModel:
         """Return a version of the model that hears from its sealed copy; raises as `load`."""
-        return HearingModel.from_files(self._sealed_files(HEARING, version))
-
-    def _sealed_files(self, name: str, version: int) -> dict[str, bytes]:
-        directory = self.sealed_directory(name, version)
-        files = read_files(directory)
-        if hash_files(files) != directory.name:
-            raise Refused("the model's files are not the ones that were sealed; restore them or train again")
-        return files
+        return HearingModel.from_files(read_sealed(self.sealed_directory(HEARING, version)))
 
     def content(self, name: str, version: int) -> str:
         """Return the hash of a version's files, which is what is approved; raises as `sealed_directory`."""
@@ -300,13 +271,13 @@ class Registry:
         """
         client = self._client()
         expected = client.get_model_version(name, str(version)).tags["content_hash"]
-        if not (self._models / expected).exists():
+        if not (self._sealed.folder / expected).exists():
             local = Path(self._mlflow().artifacts.download_artifacts(f"models:/{name}/{version}"))
             files = read_files(local / "data" / expected)
             if hash_files(files) != expected:
                 raise Refused(f"{name}@{version}: MLflow's copy is not what was registered; train again")
-            self._seal(files)
-        self._write_pointer(name, version, expected)
+            self._sealed.add(files)
+        self._sealed.name(f"{name}@{version}", expected)
         return str(expected)
 
     def flaws(self) -> Iterator[str]:
@@ -317,28 +288,23 @@ class Registry:
         except Unavailable as error:
             registered = []
             yield f"mlflow.db: {error}"
-        for pointer in sorted(p for p in self._models.glob("*@*") if p.is_file()):
-            if not _is_sealed(self._models / pointer.read_text(errors="replace").strip()):
-                yield f"models/{pointer.name}: its sealed copy is missing or damaged"
+        for model in self._sealed.names():
+            if not self._sealed.is_whole(self._sealed.content(model) or ""):
+                yield f"models/{model}: its sealed copy is missing or damaged"
         for model, content in registered:
-            pointer = self._models / model
-            if not pointer.is_file():
+            named = self._sealed.content(model)
+            if named is None:
                 yield f"models/{model}: it is registered, and has no sealed copy here"
-            elif pointer.read_text(errors="replace").strip() != content:
+            elif named != content:
                 yield f"models/{model}: mlflow.db names another model: one of the two is another workspace's"
 
     def repair(self) -> Iterator[tuple[bool, str]]:
         """Make missing and damaged sealed copies anew from MLflow's; yield whether it was possible, with a line."""
         for model, content in self._rows(_CONTENTS):
-            pointer, directory = self._models / model, self._models / content
-            if _is_sealed(directory) and pointer.is_file() and pointer.read_text(errors="replace").strip() == content:
+            if self._sealed.is_whole(content) and self._sealed.content(model) == content:
                 continue
             name, _, version = model.rpartition("@")
-            damaged = None
-            if directory.exists() and not _is_sealed(directory):
-                damaged = self._models / f".{content}-{uuid.uuid4().hex}"
-                directory.chmod(stat.S_IRWXU)
-                directory.rename(damaged)
+            damaged = self._sealed.set_aside_damaged(content)
             try:
                 self.seal(name, int(version))
             except Refused as error:
@@ -348,7 +314,7 @@ class Registry:
             else:
                 yield True, f"{model} was copied from MLflow"
             if damaged is not None:
-                _remove_sealed(damaged)
+                remove_sealed(damaged)
 
     def delete(self, name: str, version: int, referenced: Callable[[str], bool]) -> None:
         """Delete a version and, unless another has the same bytes, its sealed copy.
@@ -356,16 +322,13 @@ class Registry:
         :param referenced: tells whether a decision names `<name>@<version>`; such a decision must stay recomputable
         :raises Refused: the version is champion, challenger, on trial or referenced
         """
-        directory = self.sealed_directory(name, version)
+        self.sealed_directory(name, version)
         if role := self._role(name, version):
             raise Refused(f"{name}@{version} cannot be deleted: {role}")
         if referenced(f"{name}@{version}"):
             raise Refused(f"{name}@{version} cannot be deleted: decisions name it and must stay recomputable")
         self._client().delete_model_version(name, str(version))
-        (self._models / f"{name}@{version}").unlink()
-        pointers = [p for p in self._models.glob("*@*") if p.is_file()]
-        if all(p.read_text().strip() != directory.name for p in pointers):
-            _remove_sealed(directory)
+        self._sealed.forget(f"{name}@{version}")
 
     def _role(self, name: str, version: int) -> str:
         """Return the role that keeps a version from being deleted, with what to do first; else an empty text."""
@@ -377,32 +340,6 @@ class Registry:
         if version == self.alias_version(name, "challenger"):
             return "it is the challenger; train or try another first"
         return ""
-
-    def _seal(self, files: dict[str, bytes]) -> str:
-        """Write a read-only copy of the files, unless it is there already, and return its hash.
-
-        It is written under another name and renamed, so that its hash never names a half-written copy.
-        """
-        content = hash_files(files)
-        directory = self._models / content
-        if directory.exists():
-            return content
-        draft = self._models / f".{content}-{uuid.uuid4().hex}"
-        for name, data in files.items():
-            path = draft / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-            path.chmod(_READ_ONLY)
-        for path in (*(p for p in draft.rglob("*") if p.is_dir()), draft):
-            path.chmod(_READ_ONLY | stat.S_IXUSR | stat.S_IXGRP | (stat.S_IWUSR if path == draft else 0))
-        draft.rename(directory)
-        directory.chmod(_READ_ONLY | stat.S_IXUSR | stat.S_IXGRP)
-        return content
-
-    def _write_pointer(self, name: str, version: int, content: str) -> None:
-        """Write the file that names a version's sealed copy."""
-        pointer = self._models / f"{name}@{version}"
-        replace_file(pointer, lambda half: half.write_text(content), contended=True)
 
     def _experiment(self, client: Any, name: str) -> str:
         """Return the id of the name's experiment; creates it if needed."""
@@ -445,7 +382,7 @@ def _check_permit(model: str, directory: Path, permit: Permit | None) -> None:
     """Raise Refused unless the permit is about the files in this directory, as they are now."""
     if permit is None or (permit.asked.what, permit.asked.hash) != ("model", directory.name):
         raise Refused(f"{model} makes no decisions: nobody permitted that")
-    if not _is_sealed(directory):
+    if not is_sealed(directory):
         raise Refused(f"the files of {model} are not those that were sealed: run `brain repair`")
 
 
@@ -461,53 +398,3 @@ def propensity_name(version: int | None) -> str:
 def sentiment_name(language: str) -> str:
     """Return the name of the sentiment models in a language."""
     return f"{SENTIMENT}-{language}"
-
-
-def _is_sealed(directory: Path) -> bool:
-    try:
-        return directory.is_dir() and hash_files(read_files(directory)) == directory.name
-    except OSError:
-        return False
-
-
-def _remove_sealed(directory: Path) -> None:
-    for path in (directory, *(p for p in directory.rglob("*") if p.is_dir())):
-        path.chmod(stat.S_IRWXU)
-    shutil.rmtree(directory)
-
-
-def _log_provenance(mlflow: Any, provenance: Provenance) -> None:
-    """Log parameters, metrics, documents and plots to the current run."""
-    mlflow.log_params({**provenance.params, "release": provenance.release, "data_hash": provenance.data_hash})
-    mlflow.log_metrics(dict(provenance.metrics))
-    mlflow.log_dict({"features": list(provenance.feature_list)}, "features.json")
-    for file, document in provenance.documents.items():
-        mlflow.log_dict(dict(document), file)
-    for plot in provenance.plots:
-        mlflow.log_artifact(str(plot), "plots")
-
-
-def _log_model(mlflow: Any, directory: Path, flavour: Flavour, scratch: Path) -> Any:
-    """Log the sealed directory as a pyfunc with its own code, so that it runs where this project is not installed."""
-    for part in flavour.code:
-        (scratch / part).parent.mkdir(exist_ok=True, parents=True)
-        shutil.copyfile(_ROOT / part, scratch / part)
-    types = mlflow.types
-    columns = [types.ColSpec(kind, name, required=required) for kind, name, required in flavour.columns]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # MLflow asks for an example row; the signature is enough
-        return mlflow.pyfunc.log_model(
-            name="model",
-            loader_module=flavour.loader,
-            data_path=str(directory),
-            code_paths=[str(p) for p in sorted(scratch.iterdir())],
-            signature=mlflow.models.ModelSignature(inputs=types.Schema(columns)),
-            pip_requirements=[f"{p}=={installed(p)}" for p in flavour.packages],
-        )
-
-
-def _register(client: Any, name: str, logged: Any, tags: Mapping[str, str]) -> Any:
-    """Return the new MLflow version of a logged model; creates the name if needed."""
-    if not client.search_registered_models(f"name='{name}'"):
-        client.create_registered_model(name)
-    return client.create_model_version(name, logged.model_uri, logged.run_id, tags, model_id=logged.model_id)

@@ -32,7 +32,8 @@ from tests.benchmarks.processes import Spent, run_measured
 from tests.permits import make_champion
 from training.model.frame import Floats
 from training.model.model import PropensityModel
-from training.registry import PROPENSITY, Provenance, Registry
+from training.registry import PROPENSITY, Registry
+from training.tracking import Provenance
 
 SIZES, EARLIER_SIZES = (10_000, 100_000), (500, 4_000)
 """Few and many customers. The earlier commit makes some hundred a second."""

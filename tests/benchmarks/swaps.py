@@ -15,7 +15,8 @@ from tests.permits import make_champion
 from tests.serving.load import Answer, closed_loop, open_loop
 from tests.serving.server import Server
 from training.model.model import PropensityModel
-from training.registry import Provenance, Registry
+from training.registry import Registry
+from training.tracking import Provenance
 
 PATH = "/v1/decisions"
 CAPACITY, CONNECTIONS = 600, 8

@@ -22,7 +22,8 @@ from tests.permits import make_champion
 from tests.serving.server import Server
 from training.fitting.propensity import fit
 from training.model.frame import Floats
-from training.registry import Provenance, Registry
+from training.registry import Registry
+from training.tracking import Provenance
 
 N_CUSTOMERS, customer_id = models.N_CUSTOMERS, models.customer_id
 STOCK_TREES, STOCK_LEAVES = 200, 31

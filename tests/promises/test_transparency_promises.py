@@ -37,7 +37,8 @@ from training.fitting.propensity import Recipe, fit
 from training.fitting.trees import Growth
 from training.learning.context import LearningContext
 from training.learning.promotion import Justification, promote
-from training.registry import Provenance, Registry
+from training.registry import Registry
+from training.tracking import Provenance
 
 BLOCK = """
 actions:

@@ -7,7 +7,8 @@ from features.matrix import FeatureMatrix
 from serving.settings import Workspace
 from training.fitting.propensity import Recipe, fit
 from training.model.frame import TrainingSet
-from training.registry import Provenance, Registry
+from training.registry import Registry
+from training.tracking import Provenance
 
 
 def register(workspace: Workspace, release: Release, seed: int, rate: float) -> int:

@@ -19,7 +19,8 @@ from tests.training.logs import random_log
 from training.fitting.propensity import Recipe, fit
 from training.model.files import hash_files, read_files
 from training.model.model import PropensityModel
-from training.registry import Lineup, Provenance, Registry, Trial
+from training.registry import Lineup, Registry, Trial
+from training.tracking import Provenance
 
 NAME = "propensity"
 

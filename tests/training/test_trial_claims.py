@@ -33,7 +33,8 @@ from training.learning.fairness import fairness_guards
 from training.learning.promotion import Justification, promote
 from training.learning.retrain import guard, retrain
 from training.learning.trials import assess, begin
-from training.registry import Lineup, Provenance, Registry
+from training.registry import Lineup, Registry
+from training.tracking import Provenance
 
 SHORT_FILES = {name: re.sub("window_days: [0-9]+", "window_days: 3", text) for name, text in FILES.items()}
 SHORT = Release.from_bytes(pack(SHORT_FILES))

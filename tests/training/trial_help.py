@@ -22,7 +22,8 @@ from training.learning.context import LearningContext, TrialRules
 from training.learning.evidence import Guard
 from training.learning.trials import assess, begin
 from training.model.frame import TrainingSet
-from training.registry import Provenance, Registry
+from training.registry import Registry
+from training.tracking import Provenance
 
 FILES = {
     "all.yaml": CATALOGUE.replace(

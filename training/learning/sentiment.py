@@ -23,9 +23,10 @@ from training.fitting.intervals import ConfidenceInterval
 from training.learning.context import LearningContext
 from training.learning.promotion import promote
 from training.model.frame import Floats, Ints
-from training.registry import Provenance, sentiment_name
+from training.registry import sentiment_name
 from training.reporting.registration import Result
 from training.rows.message_data import LabelledMessages, MessageFile
+from training.tracking import Provenance
 
 MIN_MESSAGES = 3
 """The messages that a term has to occur in. Rarer terms teach little, and may reveal one customer."""

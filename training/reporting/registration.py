@@ -14,7 +14,8 @@ from training.fitting.predict import propensities
 from training.fitting.propensity import Recipe, fit, fit_with_held_out
 from training.model.frame import Bools, Floats, TrainingSet, Units
 from training.model.model import PropensityModel
-from training.registry import Provenance, Registry
+from training.registry import Registry
+from training.tracking import Provenance
 
 FOLDS = 5
 _OWN_FOLDS_FROM = 20_000

@@ -19,10 +19,10 @@ from features.messages.text import clean
 from training.fitting.messages.hearing import fit
 from training.learning.context import LearningContext
 from training.learning.promotion import promote
-from training.registry import Provenance
 from training.reporting.registration import Result
 from training.rows.hearing_corpus import ORDINARY, Example, generate
 from training.rows.message_data import read_rows
+from training.tracking import Provenance
 
 LABELS = (*KINDS, ORDINARY)
 _FEWEST = 20
