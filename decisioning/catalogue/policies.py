@@ -1,5 +1,6 @@
 """The catalogue's records about when an action may be taken, as written in YAML."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -172,9 +173,10 @@ class EmotionRule(Strict):
     """What the emotion layer does while `when` is TRUE.
 
     `let_through`: helping actions that are held back otherwise and now come before everything else. `handover`: the
-    reason given to the person who is called. Of that handover, `kind`: what it is about. `within_days`: when it must
-    be answered, in place of what the settings say of its kind. `needs`: what the person is trained for. `first`: it
-    comes before all others. `text`: locale -> what is told to the customer meanwhile, as the company approved it.
+    reason given to the person who is called, as it is recorded. Of that handover, `handover_in`: locale -> the same
+    reason for people who read another language. `kind`: what it is about. `within_days`: when it must be answered, in
+    place of what the settings say of its kind. `needs`: what the person is trained for. `first`: it comes before all
+    others. `text`: locale -> what is told to the customer meanwhile, as the company approved it.
     """
 
     id: Id
@@ -183,6 +185,7 @@ class EmotionRule(Strict):
     let_through: Annotated[tuple[Id, ...], BeforeValidator(one_as_tuple)] = ()
     tone: Id | None = None
     handover: Text | None = None
+    handover_in: dict[Locale, Text] = Field(default_factory=dict)
     kind: HandoverKind | None = None
     within_days: int | None = Field(default=None, ge=1, le=365)
     needs: Annotated[tuple[Id, ...], BeforeValidator(one_as_tuple)] = ()
@@ -197,10 +200,17 @@ class EmotionRule(Strict):
 
     @model_validator(mode="after")
     def _of_a_handover(self) -> Self:
-        terms = ("kind", "within_days", "needs", "first", "text")
+        terms = ("handover_in", "kind", "within_days", "needs", "first", "text")
         if self.handover is None and (stated := [name for name in terms if getattr(self, name)]):
             raise ValueError(f"`{stated[0]}` is about a handover, and it opens none", "add `handover: a reason`")
         return self
+
+
+def reason_in(rules: Iterable[EmotionRule], reason: str, locale: Locale) -> str:
+    """Return the reason of a handover in a language where the rule that gave it has it, else as it was given."""
+    return next(
+        (rule.handover_in[locale] for rule in rules if rule.handover == reason and locale in rule.handover_in), reason
+    )
 
 
 class MomentRule(Strict):

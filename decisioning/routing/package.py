@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from decisioning.catalogue.actions import CARE_KINDS
 from decisioning.catalogue.people.package import USES, FactsHeading, ShownFeature
+from decisioning.catalogue.policies import reason_in
 from decisioning.catalogue.release import Release
 from decisioning.facts.schema import Facts, Feature, worded
 from decisioning.facts.signals import UNKNOWN_INTENT
@@ -141,7 +142,7 @@ def _wants(situation: Situation) -> Json:
     if situation.handover.get("first") and (sure or 0.0) < _LIKELY:
         intent, sure = None, None
     return {
-        "reason": situation.handover["reason"],
+        "reason": reason_in(situation.release.catalogue.emotion, situation.handover["reason"], situation.locale),
         "approved_text": situation.handover.get("text"),
         "intent": None if intent is None else intent.id,
         "title": None if intent is None else worded(intent.title, situation.locale),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
+from decisioning.catalogue.policies import reason_in
 from decisioning.catalogue.release import Release
 from decisioning.errors import NotFound
 from decisioning.facts.handovers import WAITS
@@ -50,7 +51,11 @@ _ABSENT: Final = {"text": None, "customer_id": None, "visitor_id": None, "first"
 def home_of(brain: Brain, agent: str, caller: Caller | None, lang: Language) -> Json:
     """Return an agent's conversations, those that wait, and the agent's own state."""
     listed = handovers.listed(brain, "")["handovers"]
-    each = [{**_ABSENT, **one, "waits": ago(one["waits_since"], lang)} for one in listed]
+    rules = brain.snapshot.release.catalogue.emotion
+    each = [
+        {**_ABSENT, **one, "waits": ago(one["waits_since"], lang), "reason": reason_in(rules, one["reason"], lang)}
+        for one in listed
+    ]
     each.sort(key=lambda one: (not one["first"], one["waits_since"]))
     own = [one for one in each if one["agent_id"] == agent]
     waiting = [one for one in each if one["state"] in WAITS]

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from fastapi import Request, Response
 
+from decisioning.catalogue.policies import reason_in
 from decisioning.errors import BrainError, NotFound, RequestError, TooOften
 from decisioning.facts.handovers import ENDED, WAITS
 from serving.access.looks import doer_of, looker_of, note_recorded
@@ -50,13 +51,13 @@ def _in_words(t: dict[str, str], purpose: str) -> str:
 
 def _read(desk: Desk, request: Request, row: Any) -> Json:
     brain, lang = desk.brain, desk.language(request)
-    handover = handovers.as_json(row)
+    handover, release = handovers.as_json(row), brain.snapshot.release
     return {
-        "handover": handover,
+        "handover": {**handover, "reason": reason_in(release.catalogue.emotion, handover["reason"], lang)},
         "who": handover.get("customer_id") or handover.get("visitor_id"),
         "waits": ago(handover["opened_at"], lang),
         "doings": [{"kind": one.kind, "ago": ago(one.ago_s, lang)} for one in doings(brain, row)],
-        "consents": list(consents_of(brain.snapshot.release, own_standing(brain, row.stream))),
+        "consents": list(consents_of(release, own_standing(brain, row.stream))),
         "notes": handovers.notes(brain, row.id),
     }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from decisioning.catalogue.policies import reason_in
 from decisioning.catalogue.release import Release
 from serving.pages.desk.view import title_of
 from serving.pages.desk.words import ago
@@ -108,7 +109,7 @@ class LeadWords:
     def _need(self, one: Json) -> Json:
         wait = self._t["waits"].format(ago(one["waits_s"], self._lang))
         due = self._due(one) if one["due_at"] and one["state"] in _DATED else ""
-        parts = (due, one.get("skill") or "", one["channel"], one["reason"])
+        parts = (due, one.get("skill") or "", one["channel"], self._reason(one["reason"]))
         return {
             **self._who(one),
             "kind": self._t[one["kind"]],
@@ -150,7 +151,7 @@ class LeadWords:
         return {**self._who(one), "about": f"{state} · {one['channel']}"}
 
     def _waiting(self, one: Json) -> Json:
-        parts = (one.get("skill") or "", one["channel"], one["reason"])
+        parts = (one.get("skill") or "", one["channel"], self._reason(one["reason"]))
         about = " · ".join(part for part in parts if part)
         return {**self._who(one), "wait": ago(one["waits_s"], self._lang), "about": about}
 
@@ -183,7 +184,11 @@ class LeadWords:
         return f"{self._name(one['who'])}: {purpose}{case}, {self._t['ago'].format(ago(one['at'], self._lang))}"
 
     def _escalation(self, reason: str, kind: str, n: int) -> str:
-        return self._times(n, f"{reason} ({spaced(kind)})" if kind else reason)
+        said = self._reason(reason)
+        return self._times(n, f"{said} ({self._named('kind', kind)})" if kind else said)
+
+    def _reason(self, reason: str) -> str:
+        return reason_in(self._release.catalogue.emotion, reason, self._lang)
 
     def _request(self, one: Json) -> Json:
         decision = one["decision"]

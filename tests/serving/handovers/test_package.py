@@ -44,6 +44,8 @@ features:
   - {name: games, dtype: int, source: signal, signal: {of: game, compute: count, window: 24h}}
   - {name: open_bill_eur, dtype: float, unit: EUR, model_input: false,
      description: {nl: openstaande rekening, en: open bill}}
+emotion:
+  - {id: asks, when: "games >= 99", handover: asks for a person, handover_in: {nl: vraagt om een mens}}
 package:
   - {id: bills, title: {nl: Rekeningen, en: Bills}, features: [{name: open_bill_eur, use: act_on}, monthly_fee_eur]}
   - {id: leisure, title: {nl: Vrije tijd, en: Leisure}, features: [hobby, games]}
@@ -165,6 +167,13 @@ def test_no_mood_reaches_the_package_of_who_asked_not_to_be_read(client: Client,
     told = package(client, opened(client, customer))
     assert told["mood"] == {"shown": False, "text": "Not shown: the customer asked so.", "use": "never"}
     assert all(event["said"] is None for event in told["interactions"])
+
+
+def test_the_reason_is_told_in_the_language_of_the_conversation(client: Client) -> None:
+    welcome(client, "c-10")
+    handover = opened(client, "c-10", language="nl")
+    assert package(client, handover)["wants"]["reason"] == "vraagt om een mens"
+    assert client("GET", f"/v1/handovers/{handover}")[1]["reason"] == "asks for a person", "as it was recorded"
 
 
 def test_nothing_is_made_of_what_is_known_of_restricted_people(client: Client) -> None:
