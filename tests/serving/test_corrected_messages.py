@@ -13,6 +13,7 @@ from features.messages.hearing.corrections import label_of, mood_of
 from serving.brain import releasing
 from serving.brain.runtime import Brain
 from serving.events.corrected_messages import CorrectedMessages, LabelOf, corrected_messages
+from tests.serving.conftest import NewDatabase
 from tests.serving.test_message_consents import PURPOSE
 from tests.serving.workspaces import Client, consent, signal, small_workspace
 from training.learning.messages import hearing
@@ -26,8 +27,8 @@ TEXT = "Zorp me the quavely"
 
 
 @pytest.fixture
-def client(tmp_path: Any) -> Iterator[Client]:
-    workspace = small_workspace(tmp_path / "ws")
+def client(tmp_path: Any, database: NewDatabase) -> Iterator[Client]:
+    workspace = small_workspace(tmp_path / "ws", database=database())
     features, rules = workspace.catalogue / "features.yaml", workspace.catalogue / "settings.yaml"
     features.write_text(features.read_text().replace("fields: [{name: sentiment,", FIELDS))
     rules.write_text(rules.read_text().replace("purposes:\n", f"purposes:\n{PURPOSE}", 1))

@@ -10,6 +10,7 @@ import pytest
 from serving.brain import releasing
 from serving.brain.runtime import Brain
 from serving.commands.verifying import verify
+from tests.serving.conftest import NewDatabase
 from tests.serving.test_looks import key_id
 from tests.serving.test_message_consents import PURPOSE
 from tests.serving.workspaces import Client, Json, ask, offers, signal, small_workspace, welcome
@@ -35,8 +36,8 @@ NOTE = "Mevrouw vindt het te duur"
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    workspace = small_workspace(tmp_path_factory.mktemp("overrides") / "ws")
+def client(tmp_path_factory: pytest.TempPathFactory, database: NewDatabase) -> Iterator[Client]:
+    workspace = small_workspace(tmp_path_factory.mktemp("overrides") / "ws", database=database())
     features, rules = workspace.catalogue / "features.yaml", workspace.catalogue / "settings.yaml"
     fields = (
         features.read_text().replace("fields: [{name: sentiment,", FIELDS).replace("max: 1, required: true", "max: 1")

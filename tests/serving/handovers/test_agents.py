@@ -19,7 +19,7 @@ from serving.http.people.news import people_sources
 from serving.people.agents import check_own, forget_presence
 from serving.people.queue import Queue
 from serving.people.routing import LATE
-from tests.serving.handovers.conftest import NewDatabase
+from tests.serving.conftest import NewDatabase
 from tests.serving.workspaces import Client, Json, small_workspace
 
 ROUTING = """

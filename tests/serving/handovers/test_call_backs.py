@@ -8,7 +8,7 @@ import pytest
 
 from serving.answers import people
 from serving.brain.runtime import Brain
-from tests.serving.handovers.conftest import NewDatabase
+from tests.serving.conftest import NewDatabase
 from tests.serving.workspaces import Client, Json, small_workspace
 
 CALENDAR = """\

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from serving.brain.runtime import Brain
-from tests.serving.handovers.conftest import NewDatabase
+from tests.serving.conftest import NewDatabase
 from tests.serving.workspaces import Client, Json, ask, signal, small_workspace, welcome
 
 HERO = {"placements": [{"name": "hero"}, {"name": "sidebar", "limit": 2}]}

@@ -15,8 +15,8 @@ from sqlalchemy import select
 from features.ledger.tables import HANDOVERS
 from serving.brain.runtime import Brain
 from serving.people import call_backs
+from tests.serving.conftest import NewDatabase
 from tests.serving.handovers import racer
-from tests.serving.handovers.conftest import NewDatabase
 from tests.serving.handovers.test_agents import held_at_once
 from tests.serving.handovers.test_call_backs import CALENDAR
 from tests.serving.handovers.test_taking_races import opened, row_stream

@@ -14,7 +14,7 @@ from serving.answers import people
 from serving.answers.decisions import DecisionAnswer
 from serving.brain.runtime import Brain
 from serving.people import lapsing
-from tests.serving.handovers.conftest import NewDatabase
+from tests.serving.conftest import NewDatabase
 from tests.serving.workspaces import Client, Json, ask, consent, small_workspace
 
 PEOPLE = """\

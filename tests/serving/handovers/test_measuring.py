@@ -18,7 +18,7 @@ from serving.events.moments import Watcher
 from serving.people.agent_events import record
 from serving.people.forms import AgentEventIn
 from serving.people.measuring import _reported, _skills, measure
-from tests.serving.handovers.conftest import NewDatabase
+from tests.serving.conftest import NewDatabase
 from tests.serving.handovers.test_agents import add, opened, state
 from tests.serving.workspaces import Client, Json, ask, decide_and_send, offers, signal, small_workspace, welcome
 

@@ -20,6 +20,7 @@ from serving.brain.runtime import Brain
 from serving.pages.desk.sales.steps import Click, Ticks, must_say, take_step
 from serving.people.helping import negotiating
 from serving.settings import Workspace
+from tests.serving.conftest import NewDatabase
 from tests.serving.workspaces import Client, Json, offers, signal, small_workspace, welcome
 
 ANGRY = "Dit is belachelijk, ik ben woedend!!"
@@ -27,8 +28,8 @@ NEGOTIATING = Path(__file__).parents[2] / "catalogues" / "negotiating.yaml"
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    brain = Brain(small_workspace(tmp_path_factory.mktemp("negotiating") / "shop", NEGOTIATING.read_text()))
+def client(tmp_path_factory: pytest.TempPathFactory, database: NewDatabase) -> Iterator[Client]:
+    brain = Brain(small_workspace(tmp_path_factory.mktemp("negotiating") / "shop", NEGOTIATING.read_text(), database()))
     yield Client(brain)
     brain.close()
 

@@ -19,7 +19,7 @@ from serving.commands.verifying import verify
 from serving.pages.desk.sales import steps
 from serving.pages.desk.sales.steps import Click, Ticks, must_say, sales_of, take_step, undo
 from serving.people.handovers import row_of
-from tests.serving.handovers.conftest import NewDatabase
+from tests.serving.conftest import NewDatabase
 from tests.serving.workspaces import Client, Json, ask, offers, small_workspace, welcome
 
 ME = Doer("person:1", "agent")

@@ -17,7 +17,7 @@ from serving.events import webhooks
 from serving.events.moments import Watcher, dead_letters
 from serving.people import sent_packages
 from serving.settings import Workspace
-from tests.serving.handovers.conftest import NewDatabase
+from tests.serving.conftest import NewDatabase
 from tests.serving.people.own_page import entered
 from tests.serving.test_webhooks import Receiver
 from tests.serving.workspaces import Client, Json, consent, signal, small_workspace, welcome

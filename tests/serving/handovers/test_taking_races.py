@@ -18,8 +18,8 @@ from serving.people.forms import AgentIn
 from serving.people.handover_forms import HandoverIn
 from serving.people.handovers import listed, open_handover
 from serving.people.queue import Queue
+from tests.serving.conftest import NewDatabase
 from tests.serving.handovers import taker
-from tests.serving.handovers.conftest import NewDatabase
 from tests.serving.handovers.test_agents import held_at_once
 from tests.serving.workspaces import small_workspace
 

@@ -16,7 +16,7 @@ from serving.commands.offline import export_customer
 from serving.commands.repairing import repair
 from serving.commands.verifying import add_ledger_flaws
 from serving.customers.erasing import clean
-from tests.serving.handovers.conftest import NewDatabase
+from tests.serving.conftest import NewDatabase
 from tests.serving.workspaces import Client, Json, consent, signal, small_workspace, welcome
 
 CALLS = """

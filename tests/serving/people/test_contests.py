@@ -13,6 +13,7 @@ from serving.brain.explaining import recomputes
 from serving.brain.runtime import Brain
 from serving.customers.rights import reviewing
 from serving.customers.rights.reviewing import Review
+from tests.serving.conftest import NewDatabase
 from tests.serving.people.own_page import entered, press
 from tests.serving.workspaces import Client, Json, ask, offers, small_workspace, welcome
 
@@ -21,8 +22,8 @@ KEPT = {"state": "answered", "answer": "You were right.", "reviewer": "e-2", "re
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    brain = Brain(small_workspace(tmp_path_factory.mktemp("contests") / "shop"))
+def client(tmp_path_factory: pytest.TempPathFactory, database: NewDatabase) -> Iterator[Client]:
+    brain = Brain(small_workspace(tmp_path_factory.mktemp("contests") / "shop", database=database()))
     yield Client(brain)
     brain.close()
 
