@@ -157,6 +157,7 @@ class Contents:
             "text": body.get("text", ""),
             "answer": body.get("answer", ""),
             "outcome": self._outcome(body),
+            "offered": self._offered(body),
         }
 
     def _outcome(self, body: Mapping[str, Any]) -> list[str]:
@@ -168,6 +169,11 @@ class Contents:
         said = ((name, body.get(name)) for name in ("excluded", "offered"))
         changes = [self._t[f"was-{name}"].format(self._title(of)) for name, of in said if of]
         return [self._t["was-changed"], *changes]
+
+    def _offered(self, body: Mapping[str, Any]) -> str:
+        """Return what a customer asks for who wants what a person offered in answer to them; empty if nobody did."""
+        is_open = body["state"] == "answered" and body.get("changed") and body.get("offered")
+        return self._t["want-text"].format(self._title(body["offered"]), body["number"]) if is_open else ""
 
     def _title(self, action: str) -> str:
         return title_of(self._release, action, self._lang, by_people=False)

@@ -14,7 +14,7 @@ from serving.brain.runtime import Brain
 from serving.customers.rights import reviewing
 from serving.customers.rights.reviewing import Review
 from tests.serving.conftest import NewDatabase
-from tests.serving.people.own_page import entered, press
+from tests.serving.people.own_page import entered, press, press
 from tests.serving.workspaces import Client, Json, ask, offers, small_workspace, welcome
 
 SIDE = {"placements": [{"name": "sidebar"}], "locale": "en"}
@@ -90,6 +90,10 @@ def test_a_reviewer_offers_something_else_or_lets_the_decision_stay_and_the_page
     assert client("POST", path, {**KEPT, "excluded": action, "offered": other})[0] == 200
     page = entered(client, "c-2").get("/me?lang=en")[2]
     assert "One of our employees offers you “" in page
+    own = entered(client, "c-2")
+    assert {press(own, "/me?lang=en", "requests", 1)[0] for _ in range(2)} == {303}
+    (wanted,) = (r for r in client("GET", "/v1/requests")[1]["requests"] if r["about"] == "person")
+    assert wanted["text"].startswith("I want “")
     assert client("GET", "/v1/customers/c-2")[1]["outcomes"] == [], "it is neither an outcome nor a contact"
     _, path = contested(client, "c-3")
     assert client("POST", path, {"state": "answered", "answer": "It stays.", "reviewer": "e-2"})[0] == 200
