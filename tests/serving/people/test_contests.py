@@ -14,7 +14,7 @@ from serving.brain.runtime import Brain
 from serving.customers.rights import reviewing
 from serving.customers.rights.reviewing import Review
 from tests.serving.conftest import NewDatabase
-from tests.serving.people.own_page import entered, press, press
+from tests.serving.people.own_page import entered, press
 from tests.serving.workspaces import Client, Json, ask, offers, small_workspace, welcome
 
 SIDE = {"placements": [{"name": "sidebar"}], "locale": "en"}
