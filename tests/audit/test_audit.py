@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.audit import bom
 from tests.audit.__main__ import EXTRAS, ROOT
 from tests.audit.licences import PROGRAMS, TOOLS, WEAK, refusals
 from tests.audit.parts import Part, installed, normal, pinned
@@ -90,6 +89,8 @@ def test_what_runs_as_a_program_of_its_own_may_be_imported_by_nothing() -> None:
 
 
 def test_the_list_of_parts_keeps_the_schema_and_names_them_all(parts: list[Part]) -> None:
+    from tests.audit import bom  # noqa: PLC0415  what it validates by takes seconds to import in every worker
+
     document = bom.written(parts, "central-brain", "0.1.0")
     assert bom.flaw(document) == ""
     told = json.loads(document)

@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import Value as Proto
-
+from features.feast_library import import_feast
 from features.profile.stores.rows import Kind, as_whole
 from features.profile.versions import Cell
+
+import_feast()  # its parts import all of it, in twice the time where it was not imported so
+
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey  # noqa: E402
+from feast.protos.feast.types.Value_pb2 import Value as Proto  # noqa: E402
 
 FIELDS: Mapping[Kind, str] = {
     "d": "double_val",
