@@ -149,13 +149,17 @@ def own_umask() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def migrations_run_once() -> Iterator[None]:
-    """Run the migrations of a new ledger in SQLite once in this process; tests of the ledger itself run them all."""
+    """Run the migrations of a new ledger in SQLite and of a new MLflow once in this process.
+
+    Tests of the ledger itself run them all, and so does each program that a test starts.
+    """
     from features.ledger import database
     from tests import migrated
+    from training.registry import Registry
 
-    database._upgrade = migrated.upgrade
+    database._upgrade, Registry._migrate = migrated.upgrade, migrated.migrate
     yield
-    database._upgrade = migrated.really_upgrade
+    database._upgrade, Registry._migrate = migrated.really_upgrade, migrated.really_migrate
 
 
 @pytest.fixture(scope="session")

@@ -359,9 +359,13 @@ class Registry:
             self.settle()
             with (self._data / "mlflow.lock").open("a") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                mlflow.MlflowClient(self._uri, self._uri).search_registered_models(max_results=1)
+                self._migrate(mlflow)
             self._has_tables = True
         return mlflow.MlflowClient(self._uri, self._uri)
+
+    def _migrate(self, mlflow: Any) -> None:
+        """Let MLflow create its tables, or bring them to its version."""
+        mlflow.MlflowClient(self._uri, self._uri).search_registered_models(max_results=1)
 
     def _mlflow(self) -> Any:
         """Return MLflow, set to this workspace; imported on first use, because that takes seconds."""

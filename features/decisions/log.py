@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from decisioning.catalogue.release import Release
 from decisioning.times import DAY_US, WEEK_US
 from features.decisions.labels import label_columns, labels_sql, longest_window_us, outcome_tables
-from features.decisions.parsing import KINDS, ParsedRecords, fact_columns, parse
+from features.decisions.parsing import KINDS, ParsedRecords, fact_columns, no_rows, parse
 from features.decisions.people import PEOPLE
 from features.duck import DuckDBPyConnection, connected, remove_abandoned
 from features.files import replace_file
@@ -138,7 +138,7 @@ class DecisionLog:
         :param shared: as in `labels_sql`; `outcome` must be given
         """
         with connected(self._folder) as connection:
-            connection.register("no_rows", _empty(release, self._folder))
+            connection.register("no_rows", _no_rows(tuple(fact_columns(release.schema).items()), self._folder))
             connection.sql(f"CREATE VIEW all_events AS {self._files(self._events, _NO_EVENTS)}")
             connection.sql(f"CREATE VIEW restricted AS {_RESTRICTED}")
             connection.sql(f"CREATE VIEW all_rows AS {self._files(self._rows, 'SELECT * FROM no_rows')}")
@@ -327,9 +327,13 @@ def _quoted(path: Path) -> str:
     return glob.escape(str(path)).replace("'", "''")
 
 
-def _empty(release: Release, spill: Path) -> pa.Table:
-    """Return a table without rows but with every column that a row of this release has."""
-    rows = parse((), release.schema, str, spill=spill).rows
+@lru_cache(maxsize=16)
+def _no_rows(facts: tuple[tuple[str, str], ...], spill: Path) -> pa.Table:
+    """Return a table without rows but with every column that a row of a release with these facts has.
+
+    It is kept, since a report asks hundreds of queries and each needs it.
+    """
+    rows = no_rows(dict(facts), spill)
     for name, kind in label_columns().items():
         rows = rows.append_column(name, pa.array([], kind))
     return rows

@@ -1,7 +1,7 @@
 """Ledger records as Arrow tables of rows and events, by DuckDB: the only Python object per record is its raw body."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,10 @@ OPT_OUT = "opt-out"
 """The event of a consent that was withdrawn or objected to."""
 INSTEAD = "instead"
 """The event of an action that a person offered in place of a suggestion, and that was not suggested there."""
+_RAW = pa.schema(
+    {"seq": pa.int64(), "stream": pa.string(), "kind": pa.string(), "occurred_us": pa.int64(), "body": pa.string()}
+)
+"""What is read of each record."""
 _TYPES: dict[Dtype, str] = {
     "float": "DOUBLE",
     "int": "DOUBLE",
@@ -220,19 +224,18 @@ def parse(
     """
     erased = frozenset(str(r.stream) for r in records if r.kind == "tombstone")
     readable = [r for r in records if r.body is not None and r.kind != "tombstone"]
-    raw = pa.table(
-        {
-            "seq": pa.array([r.seq for r in readable], pa.int64()),
-            "stream": pa.array([r.stream for r in readable], pa.string()),
-            "kind": pa.array([r.kind for r in readable], pa.string()),
-            "occurred_us": pa.array([AS_RECORDED.counted_us(r.occurred_us, r.at_us) for r in readable], pa.int64()),
-            "body": pa.array([as_json(r.body) for r in readable], pa.binary()).cast(pa.string()),
-        }
-    )
+    columns = {
+        "seq": [r.seq for r in readable],
+        "stream": [r.stream for r in readable],
+        "kind": [r.kind for r in readable],
+        "occurred_us": [AS_RECORDED.counted_us(r.occurred_us, r.at_us) for r in readable],
+        "body": pa.array([as_json(r.body) for r in readable], pa.binary()).cast(pa.string()),
+    }
+    raw = pa.table(columns, _RAW)
     with connected(spill) as connection:
         connection.register("raw", raw)
         return ParsedRecords(
-            _keyed(connection.sql(_rows_sql(schema)).to_arrow_table(), stream_of),
+            _keyed(connection.sql(_rows_sql(fact_columns(schema))).to_arrow_table(), stream_of),
             connection.sql(_filled(_EVENTS)).to_arrow_table(),
             erased,
         )
@@ -251,9 +254,16 @@ def fact_columns(schema: FeatureSchema) -> dict[str, str]:
     return {name: _TYPES[f.dtype] for name, f in schema.features.items() if name != "now"}
 
 
-def _rows_sql(schema: FeatureSchema) -> str:
+def no_rows(facts: Mapping[str, str], spill: Path) -> pa.Table:
+    """Return the rows of no records, with the columns of `facts`, which are as `fact_columns` returns them."""
+    with connected(spill) as connection:
+        connection.register("raw", _RAW.empty_table())
+        return connection.sql(_rows_sql(facts)).to_arrow_table()
+
+
+def _rows_sql(facts: Mapping[str, str]) -> str:
     rows = f"({_filled(_DECIDED)}) UNION ALL BY NAME ({_filled(_OBSERVED)})"
-    return _FACTS.format(rows=rows, facts=json.dumps(fact_columns(schema)))
+    return _FACTS.format(rows=rows, facts=json.dumps(facts))
 
 
 def _filled(sql: str) -> str:
