@@ -1,4 +1,4 @@
-"""New ledgers and registries for tests: migrations run once in a process, and what they leave is written again after."""
+"""New ledgers and registries for tests: migrations run once in a process, and what they leave is written again."""
 
 import sqlite3
 from contextlib import closing

@@ -89,7 +89,7 @@ def test_what_runs_as_a_program_of_its_own_may_be_imported_by_nothing() -> None:
 
 
 def test_the_list_of_parts_keeps_the_schema_and_names_them_all(parts: list[Part]) -> None:
-    from tests.audit import bom  # noqa: PLC0415  what it validates by takes seconds to import in every worker
+    from tests.audit import bom  # its validator takes seconds to import, and every worker collects this file
 
     document = bom.written(parts, "central-brain", "0.1.0")
     assert bom.flaw(document) == ""
