@@ -165,6 +165,7 @@ def test_any_change_of_the_text_is_whole_or_refused(small_files: dict[str, str],
     expect_whole_or_refused(small_files | {file: text[:start] + new + text[end:]})
 
 
+@pytest.mark.long  # ten thousand serve in tests/serving/test_sizes.py
 def test_ten_thousand_actions_are_checked_in_under_ten_seconds(small_files: dict[str, str]) -> None:
     actions = small_files["actions.yaml"].removeprefix("actions:\n").split("\n\n")
     many = [actions[i % 8].replace("- id: ", f"- id: n{i}-", 1) for i in range(10_000 - 8)]

@@ -53,7 +53,7 @@ def compare(first, count, asks, **size):
 
 @pytest.mark.promise("filters.independent-oracle", "exploration.gamma-per-issue")
 def test_small_decisions_are_what_the_oracle_says():
-    count = examples(100)
+    count = examples(60)
     seen = compare(1, count, 200)
     assert seen.keys() >= KINDS | {
         "offers",

@@ -97,8 +97,8 @@ def erase_all(brain: Brain, marks: list[Marks]) -> None:
 
 
 @pytest.mark.promise("erasure.every-file")
-def test_thirty_erased_customers_leave_no_plaintext_in_any_file(tmp_path: Path) -> None:
-    check_erasure(tmp_path, 30, learn=False)
+def test_twelve_erased_customers_leave_no_plaintext_in_any_file(tmp_path: Path) -> None:
+    check_erasure(tmp_path, 12, learn=False)
 
 
 @pytest.mark.promise("erasure.every-file")

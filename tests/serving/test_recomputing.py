@@ -41,7 +41,7 @@ def _small_pages_and_few_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(in_time, "MAX_STREAMS", 2)
 
 
-@settings(deadline=None, max_examples=examples(50))
+@settings(deadline=None, max_examples=examples(25))
 @given(steps=STEPS, share=st.integers(1, 3))
 def test_interleaved_decisions_recompute_whatever_part_of_them_is_chosen(
     brain: Brain, steps: list[tuple[str, int]], share: int

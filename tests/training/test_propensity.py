@@ -201,6 +201,7 @@ def test_a_fit_judged_by_its_own_folds_is_not_flattered(seed):
     assert auc(data.label, held_out) < 0.54
 
 
+@pytest.mark.long
 def test_own_folds_and_further_folds_agree(monkeypatch):
     rng = np.random.default_rng(14)
     x = rng.normal(size=(registration._OWN_FOLDS_FROM, 5))
