@@ -9,6 +9,7 @@ from decisioning.catalogue.policies import reason_in
 from decisioning.catalogue.release import Release
 from decisioning.errors import NotFound
 from decisioning.facts.handovers import WAITS
+from decisioning.spec import worded
 from decisioning.times import iso
 from serving.access.callers import Caller
 from serving.brain.runtime import Brain
@@ -24,7 +25,7 @@ from serving.pages.desk.view import (
     consents_of,
     doings,
     gates,
-    in_locale,
+    not_granted,
     not_to_do,
     own_standing,
     split,
@@ -118,6 +119,7 @@ class ShownConversation:
         first, others = split(offers, done)
         negotiation = None if deal is None else self._negotiation(deal)
         sellable = (*offers, *(negotiation["cards"] if negotiation is not None else ()))
+        consents = list(consents_of(self._release, own_standing(self.brain, self.row.stream)))
         asked_for = next((offer for offer in sellable if offer["offer_id"] == asked.get("sale")), None)
         why_not = asked.get("why_not", "")
         return {
@@ -135,8 +137,8 @@ class ShownConversation:
                 *not_to_do(self._release, _without_held(candidates, deal), self.lang),
             ],
             "doings": [{"kind": d.kind, "ago": ago(d.ago_s, self.lang)} for d in doings(self.brain, self.row)],
-            "consents": list(consents_of(self._release, own_standing(self.brain, self.row.stream))),
-            "grants": [notice["id"] for notice in notices(self._release, self.lang)],
+            "consents": consents,
+            "grants": not_granted(consents, [notice["id"] for notice in notices(self._release, self.lang)]),
             "notes": handovers.notes(self.brain, handover_id)[-FIRST:],
             "tried": [self._act(act) for act in done],
             "doubts": DOUBTS if asked.get("what") == "maybe" else None,
@@ -236,7 +238,7 @@ class ShownConversation:
         for candidate in candidates:
             action = candidate["treatment"].partition(".")[0]
             if wanted in (action.lower(), title_of(self._release, action, self.lang).lower()):
-                return in_locale(candidate["text"], self.lang) if candidate.get("text") else self._t["passes"]
+                return worded(candidate["text"], self.lang) if candidate.get("text") else self._t["passes"]
         if wanted in self._release.actions:
             return self._t["not-here"]
         return self._t["unknown-action"].format(", ".join(sorted(self._release.actions)[:3]))

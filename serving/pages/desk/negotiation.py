@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from decisioning.spec import worded
 from serving.brain.runtime import Brain
 from serving.pages.desk.acts import DESK, once_of
 from serving.pages.desk.view import number_of, title_of
@@ -32,7 +33,7 @@ def as_shown(brain: Brain, deal: Negotiated, lang: Language) -> Json:
         card["differs"] = [name for name in ("price", "gives", "confidence") if card[name] != first[name]]
     closed = deal.closed
     return {
-        "closed": None if closed is None else negotiating.in_locale(closed, lang),
+        "closed": None if closed is None else worded(closed, lang),
         "left": _euros(deal.left_eur),
         "cards": cards,
         "is_held": deal.on_offer is not None,

@@ -8,6 +8,7 @@ from decisioning.catalogue.release import Release
 from decisioning.facts.forms import Ask, PlacementAsk
 from decisioning.facts.standing import Standing
 from decisioning.facts.standing_rules import NO_PAST
+from decisioning.spec import worded
 from features.ledger import now_us
 from serving.brain import explaining
 from serving.brain.runtime import Brain
@@ -86,7 +87,7 @@ def not_to_do(release: Release, candidates: Iterable[Json], locale: str) -> list
     for candidate in stopped:
         action = candidate["treatment"].partition(".")[0]
         by_action.setdefault(
-            action, {"title": title_of(release, action, locale), "why": in_locale(candidate["text"], locale)}
+            action, {"title": title_of(release, action, locale), "why": worded(candidate["text"], locale)}
         )
     return list(by_action.values())
 
@@ -103,13 +104,6 @@ def split(offers: Sequence[Json], done: Iterable[Mapping[str, Any]]) -> tuple[Js
 def _order(gate: str) -> int:
     kind = gate.partition(":")[0]
     return _HIDING.index(kind) if kind in _HIDING else len(_HIDING)
-
-
-def in_locale(texts: Any, locale: str) -> str:
-    """Return a text of an explanation in a locale; one that is there in no other form as it is."""
-    if isinstance(texts, str):
-        return texts
-    return str(texts.get(locale) or next(iter(texts.values()), ""))
 
 
 def title_of(release: Release, action: str, locale: str, *, by_people: bool = True) -> str:
@@ -137,6 +131,14 @@ def consents_of(release: Release, standing: Standing) -> Iterator[Json]:
     for purpose in dict.fromkeys(interests):
         if purpose not in stated:
             yield {"purpose": purpose, "channel": "*", "allowed": True, "objects": True}
+
+
+def not_granted(consents: Iterable[Json], purposes: Iterable[str]) -> list[str]:
+    """Return the purposes, of some, that an agent may still ask for: not those which the customer allows everywhere."""
+    rows = list(consents)
+    refused = {row["purpose"] for row in rows if not row["allowed"]}
+    everywhere = {row["purpose"] for row in rows if row["channel"] == "*" and row["allowed"] and not row["objects"]}
+    return [purpose for purpose in purposes if purpose in refused or purpose not in everywhere]
 
 
 def own_standing(brain: Brain, stream: str) -> Standing:

@@ -14,6 +14,7 @@ from decisioning.errors import OutOfScope, RequestError, WrongState
 from decisioning.facts.forms import Ask, Known, Negotiation, PlacementAsk
 from decisioning.facts.handovers import ENDED
 from decisioning.records.audiences import answer_for
+from decisioning.spec import worded
 from features.ledger import Entry, now_us
 from serving.access.callers import Caller
 from serving.brain import explaining
@@ -40,7 +41,7 @@ class Negotiated(NamedTuple):
     """
 
     decision_id: str | None
-    closed: Mapping[str, str] | None
+    closed: dict[str, str] | None
     left_eur: float
     on_offer: Json | None
     alternatives: Sequence[Json]
@@ -86,12 +87,7 @@ async def negotiate(brain: Brain, row: Any, asked: NegotiationIn, by: str) -> Js
         action = action_named(brain.snapshot.release, asked.take)
         deal = await take(brain, row, action, asked.request_id, by, locale)
     answer = {"handover_id": row.id, **deal._asdict()}
-    return {**answer, "closed": None if deal.closed is None else in_locale(deal.closed, locale)}
-
-
-def in_locale(texts: Mapping[str, str], locale: str) -> str:
-    """Return a text in a locale, else in its language, else in English."""
-    return texts.get(locale) or texts.get(locale.partition("-")[0]) or texts["en"]
+    return {**answer, "closed": None if deal.closed is None else worded(deal.closed, locale)}
 
 
 def check_negotiator(row: Any, caller: Caller | None) -> None:
