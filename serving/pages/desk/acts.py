@@ -1,9 +1,7 @@
 """What an agent does by a form of the desk; each act returns the path of the page that follows."""
 
-from __future__ import annotations
-
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pydantic_core import to_json
 
@@ -11,13 +9,10 @@ from decisioning.errors import RequestError
 from serving.contract import Model, OutcomeIn, OverrideIn, parse
 from serving.customers import outcomes
 from serving.customers.corrections import record_override
+from serving.pages.desk.site import DESK, Desk, Visitor
 from serving.people import call_backs, handovers
 from serving.people.handover_forms import AppointmentIn, CallTriedIn, HandoverStepIn
 
-if TYPE_CHECKING:
-    from serving.pages.desk.site import Desk, Visitor
-
-DESK: Final = "/desk"
 UNDO_US: Final = 10_000_000
 """For how long a click can be undone: nothing is learned of it before its window closes anyway."""
 _REACHED: Final = {"maybe": "pitched", "later": "seen", "said": "pitched"}

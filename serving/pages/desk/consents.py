@@ -1,9 +1,7 @@
 """Consents at the desk: a no is one click; a yes needs its steps, for one purpose on one channel."""
 
-from __future__ import annotations
-
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from decisioning.catalogue.release import Release
 from decisioning.errors import RequestError, WrongState
@@ -12,11 +10,9 @@ from serving.brain.runtime import Brain
 from serving.contract import ConsentIn
 from serving.customers.recording import record_consent
 from serving.customers.rights.notices import notices
-from serving.pages.desk.acts import DESK, once_of, parsed
+from serving.pages.desk.acts import once_of, parsed
+from serving.pages.desk.site import DESK, Desk, Visitor
 from serving.people import handovers
-
-if TYPE_CHECKING:
-    from serving.pages.desk.site import Desk, Visitor
 
 Json = dict[str, Any]
 _NO: Final = ("withdrawn", "objected")

@@ -2,39 +2,47 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final
+
+from fastapi import Request, Response
 
 from decisioning.catalogue.policies import reason_in
 from decisioning.catalogue.release import Release
 from decisioning.errors import NotFound
 from decisioning.facts.handovers import WAITS
+from decisioning.records.audiences import answer_for
 from decisioning.spec import worded
 from decisioning.times import iso
 from serving.access.callers import Caller
+from serving.access.looks import looker_of, note_recorded
 from serving.brain.runtime import Brain
+from serving.customers import looking
 from serving.customers.rights.notices import notices
 from serving.pages.desk.acts import DOUBTS
 from serving.pages.desk.consents import is_outbound_call, is_phone
 from serving.pages.desk.corrections import correctable
-from serving.pages.desk.negotiation import as_shown
+from serving.pages.desk.negotiation import as_shown, negotiated
 from serving.pages.desk.presence import STATES
 from serving.pages.desk.sales.pages import is_spoken, selling, sold
 from serving.pages.desk.sales.steps import must_say
+from serving.pages.desk.site import Desk, Visitor
 from serving.pages.desk.view import (
     consents_of,
     doings,
     gates,
     not_granted,
     not_to_do,
+    number_of,
     own_standing,
     split,
+    suggestion_ask,
     title_of,
 )
 from serving.pages.desk.words import ago, day, words
 from serving.pages.languages import Language
 from serving.people import agents, call_backs, handovers, package
-from serving.people.helping import hearing
+from serving.people.helping import hearing, negotiating
 from serving.people.helping.confirmations import CONVERSATION, given_in_conversations, text_of
 from serving.people.helping.negotiating import Negotiated
 
@@ -45,6 +53,8 @@ _SLOTS: Final = 12
 _ANSWERS: Final = ("accepted", "maybe", "declined", "later")
 _PROGRESS: Final = ("maybe", "later")
 """Answers that every action has; the others are there if the action declares them as outcomes."""
+_UNDOABLE: Final = ("kept", "doubted", "corrected", "sale-agreed", "sale-confirmed", "sale-withdrawn")
+"""What a page says of a click that can be undone."""
 _ABSENT: Final = {"text": None, "customer_id": None, "visitor_id": None, "first": False}
 """What a handover need not have."""
 
@@ -248,3 +258,46 @@ def _without_held(candidates: Sequence[Json], deal: Negotiated | None) -> list[J
     """Return the candidates without those of what is on offer, which a cap stops as it counts itself."""
     held = None if deal is None or deal.on_offer is None else deal.on_offer["action"]
     return [candidate for candidate in candidates if candidate["treatment"].partition(".")[0] != held]
+
+
+async def show_home(desk: Desk, request: Request, visitor: Visitor, template: str, done: str = "") -> Response:
+    """Return the agent's conversations, and those that wait."""
+    lang = desk.language(request)
+    shown = await desk.brain.pools.long.run(home_of, desk.brain, visitor.agent, visitor.caller, lang)
+    said, topics = words(lang).get(done, ""), ("queue", f"agent:{visitor.agent}")
+    return desk.page(request, visitor, template, **shown, done=said, topics=topics)
+
+
+async def show_conversation(
+    desk: Desk, request: Request, visitor: Visitor, handover_id: str, template: str, **asked: str
+) -> Response:
+    """Return one conversation, once it is recorded that the agent looks at the customer."""
+    row = await desk.check_holds(visitor, handover_id)
+    lang, looker = desk.language(request), looker_of(request.scope, None)
+    answer, deal = None, None
+    if asked.get("negotiate"):
+        deal = await negotiated(desk, row, lang)
+    else:
+        answer = await _suggested(desk.brain, handovers.as_json(row), row.stream, lang)
+    shown = ShownConversation(desk.brain, row, lang, visitor.caller)
+    read, whom = partial(shown.known, answer, asked, deal), looking.seen_in_handover(desk.brain, handover_id)
+    known = await desk.brain.pools.long.run(looking.shown, desk.brain, looker, read, whom)
+    note_recorded(request.scope)
+    return desk.page(request, visitor, template, **known, **_after_click(handover_id, asked, words(lang)))
+
+
+async def _suggested(brain: Brain, handover: Json, stream: str, lang: Language) -> Json | None:
+    """Return the decision of what to suggest now, the one that was made if nothing has happened since."""
+    number = await brain.pools.short.run(number_of, brain, stream)
+    ask = suggestion_ask(brain.snapshot.release, handover, number, lang)
+    if ask is None:
+        return None
+    await brain.pools.short.run(negotiating.expire_unsaid, brain, stream, ask)
+    return answer_for("agent", await brain.commit(ask))
+
+
+def _after_click(handover_id: str, asked: Mapping[str, str], t: Mapping[str, str]) -> Json:
+    """Return what the page says of the click before it, and how to undo that."""
+    done, what, once = asked.get("done", ""), asked.get("what", ""), asked.get("once", "")
+    undo = {"handover": handover_id, "once": once} if done in _UNDOABLE and once else None
+    return {"done": t.get(done, "").format(t.get(what, "")), "undo": undo, "noted": done == "noted"}

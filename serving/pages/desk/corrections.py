@@ -1,20 +1,16 @@
 """Corrections at the desk: what was heard wrong of a mood, a wish or what the customer wants, by one click."""
 
-from __future__ import annotations
-
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 from decisioning.catalogue.release import Release
 from decisioning.errors import RequestError
 from decisioning.spec import worded
 from features.messages.hearing.corrections import CorrectedField, FieldValue
 from features.messages.trained import CLASSES
-from serving.pages.desk.acts import DESK, UNDO_US, once_of
+from serving.pages.desk.acts import UNDO_US, once_of
+from serving.pages.desk.site import DESK, Desk, Visitor
 from serving.people.helping import hearing
-
-if TYPE_CHECKING:
-    from serving.pages.desk.site import Desk, Visitor
 
 Json = dict[str, Any]
 _NOTHING: Final = "none"

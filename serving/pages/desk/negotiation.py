@@ -1,20 +1,16 @@
 """Negotiation at the desk: alternatives side by side within what is left to give, and the form that takes one."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from decisioning.spec import worded
 from serving.brain.runtime import Brain
-from serving.pages.desk.acts import DESK, once_of
+from serving.pages.desk.acts import once_of
+from serving.pages.desk.site import DESK, Desk, Visitor
 from serving.pages.desk.view import number_of, title_of
 from serving.pages.languages import Language
 from serving.people.helping import negotiating
 from serving.people.helping.negotiating import Negotiated
-
-if TYPE_CHECKING:
-    from serving.pages.desk.site import Desk, Visitor
 
 Json = dict[str, Any]
 

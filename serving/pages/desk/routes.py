@@ -13,6 +13,7 @@ from decisioning.errors import BrainError, NotFound, WrongState
 from serving.access.people.requests import People, read_form
 from serving.brain.runtime import Brain
 from serving.pages.desk import acts, consents, corrections, negotiation, presence, undoing
+from serving.pages.desk.contents import show_conversation, show_home
 from serving.pages.desk.looked import not_held, stating
 from serving.pages.desk.sales import pages
 from serving.pages.desk.site import DESK, Desk, Visitor, sent_to
@@ -76,12 +77,12 @@ def _home_routes(app: FastAPI, desk: Desk) -> None:
         visitor = desk.visitor(request)
         if conversation:
             return await _of_conversation(desk, request, visitor, conversation)
-        return await desk.home(request, visitor, "desk/desk.html", done)
+        return await show_home(desk, request, visitor, "desk/desk.html", done)
 
     @app.get(f"{DESK}/now", include_in_schema=False)
     async def home_now(request: Request) -> Response:
         visitor = desk.visitor(request)
-        return await desk.home(request, visitor, "desk/lists.html")
+        return await show_home(desk, request, visitor, "desk/lists.html")
 
     @app.post(f"{DESK}/presence", include_in_schema=False)
     async def tell(request: Request) -> Response:
@@ -124,7 +125,7 @@ def _conversation_routes(app: FastAPI, desk: Desk) -> None:
 async def _shown(desk: Desk, request: Request, handover_id: str, template: str, **asked: str) -> Response:
     visitor = desk.visitor(request)
     try:
-        return await desk.conversation(request, visitor, handover_id, template, **asked)
+        return await show_conversation(desk, request, visitor, handover_id, template, **asked)
     except NotFound:
         return desk.message(request, visitor, "gone", 404)
     except WrongState:

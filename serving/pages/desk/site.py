@@ -9,28 +9,21 @@ from urllib.parse import quote
 from fastapi import Request, Response
 
 from decisioning.errors import BrainError, WrongState
-from decisioning.records.audiences import answer_for
 from serving.access.callers import Caller, caller_of
-from serving.access.looks import Doer, doer_of, looker_of, note_recorded
+from serving.access.looks import Doer, doer_of
 from serving.access.people.requests import People, signed_in_of
 from serving.access.people.signing import new_token
 from serving.brain.runtime import Brain
-from serving.customers import looking
-from serving.pages.desk import negotiation
-from serving.pages.desk.contents import Json, ShownConversation, home_of
-from serving.pages.desk.view import number_of, suggestion_ask
 from serving.pages.desk.words import words
 from serving.pages.frame import page
 from serving.pages.languages import LANGUAGES, Language
 from serving.pages.me.words import language_of
 from serving.people import handovers
 from serving.people.handover_forms import HandoverStepIn
-from serving.people.helping import negotiating
 
+Json = dict[str, Any]
 DESK: Final = "/desk"
 _NAMES: Final[dict[Language, str]] = {"nl": "Nederlands", "en": "English"}
-_UNDOABLE: Final = ("kept", "doubted", "corrected", "sale-agreed", "sale-confirmed", "sale-withdrawn")
-"""What a page says of a click that can be undone."""
 _HOLDS: Final = ("offered", "accepted", "call_back", "ticket")
 _FOR_ALL: Final[Mapping[str, Any]] = {
     "done": "",
@@ -118,46 +111,6 @@ class Desk:
         if row.agent != visitor.agent or row.state not in _HOLDS:
             raise WrongState("handover_id", "you do not hold this conversation")
         return row
-
-    async def home(self, request: Request, visitor: Visitor, template: str, done: str = "") -> Response:
-        """Return the agent's conversations, and those that wait."""
-        lang = self.language(request)
-        shown = await self.brain.pools.long.run(home_of, self.brain, visitor.agent, visitor.caller, lang)
-        said, topics = words(lang).get(done, ""), ("queue", f"agent:{visitor.agent}")
-        return self.page(request, visitor, template, **shown, done=said, topics=topics)
-
-    async def conversation(
-        self, request: Request, visitor: Visitor, handover_id: str, template: str, **asked: str
-    ) -> Response:
-        """Return one conversation, once it is recorded that the agent looks at the customer."""
-        row = await self.check_holds(visitor, handover_id)
-        lang, looker = self.language(request), looker_of(request.scope, None)
-        answer, deal = None, None
-        if asked.get("negotiate"):
-            deal = await negotiation.negotiated(self, row, lang)
-        else:
-            answer = await self._suggested(handovers.as_json(row), row.stream, lang)
-        shown = ShownConversation(self.brain, row, lang, visitor.caller)
-        read, whom = partial(shown.known, answer, asked, deal), looking.seen_in_handover(self.brain, handover_id)
-        known = await self.brain.pools.long.run(looking.shown, self.brain, looker, read, whom)
-        note_recorded(request.scope)
-        return self.page(request, visitor, template, **known, **_after_click(handover_id, asked, words(lang)))
-
-    async def _suggested(self, handover: Json, stream: str, lang: Language) -> Json | None:
-        """Return the decision of what to suggest now, the one that was made if nothing has happened since."""
-        number = await self.brain.pools.short.run(number_of, self.brain, stream)
-        ask = suggestion_ask(self.brain.snapshot.release, handover, number, lang)
-        if ask is None:
-            return None
-        await self.brain.pools.short.run(negotiating.expire_unsaid, self.brain, stream, ask)
-        return answer_for("agent", await self.brain.commit(ask))
-
-
-def _after_click(handover_id: str, asked: Mapping[str, str], t: Mapping[str, str]) -> Json:
-    """Return what the page says of the click before it, and how to undo that."""
-    done, what, once = asked.get("done", ""), asked.get("what", ""), asked.get("once", "")
-    undo = {"handover": handover_id, "once": once} if done in _UNDOABLE and once else None
-    return {"done": t.get(done, "").format(t.get(what, "")), "undo": undo, "noted": done == "noted"}
 
 
 def sent_to(request: Request, path: str) -> Response:

@@ -1,21 +1,15 @@
 """How the last click at the desk is undone, for ten seconds."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from decisioning.errors import RequestError
 from features.ledger import now_us
 from features.ledger.past.changes import RETRACTED
 from serving.contract import OutcomeIn
 from serving.customers import outcomes
-from serving.pages.desk.acts import DESK, UNDO_US, once_of, parsed
+from serving.pages.desk.acts import UNDO_US, once_of, parsed
 from serving.pages.desk.sales import steps
 from serving.pages.desk.sales.steps import Click
+from serving.pages.desk.site import DESK, Desk, Visitor
 from serving.people.helping import hearing
-
-if TYPE_CHECKING:
-    from serving.pages.desk.site import Desk, Visitor
 
 
 async def undo_click(desk: Desk, visitor: Visitor, handover_id: str, fields: dict[str, str]) -> str:

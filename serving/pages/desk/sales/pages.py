@@ -1,8 +1,6 @@
 """Sales by voice at the desk: agreed once all that must be said was ticked, confirmed, withdrawn in time."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from decisioning.catalogue.people.selling import version_of
 from decisioning.catalogue.release import Release
@@ -11,17 +9,15 @@ from decisioning.facts.sales import STEPS
 from decisioning.spec import worded
 from features.handovers.slots import last_step
 from serving.brain.runtime import Brain
-from serving.pages.desk.acts import DESK, once_of
+from serving.pages.desk.acts import once_of
 from serving.pages.desk.consents import is_phone
 from serving.pages.desk.sales import steps as sales
 from serving.pages.desk.sales.steps import Click, Ticks
+from serving.pages.desk.site import DESK, Desk, Visitor
 from serving.pages.desk.view import title_of
 from serving.pages.desk.words import day, words
 from serving.pages.languages import Language
 from serving.people import handovers
-
-if TYPE_CHECKING:
-    from serving.pages.desk.site import Desk, Visitor
 
 Json = dict[str, Any]
 _TICK: Final = "said-"
