@@ -1,6 +1,9 @@
-"""Finds the concepts of words: `chatbot` and `machine` are a `bot`, in Dutch and English, mistyped or not."""
+"""Finds the concepts of words and phrases: `chatbot` and `machine` are a `bot`, in Dutch and English, mistyped or not.
 
-from collections.abc import Iterator, Mapping
+A line of `concepts.txt` lists what means a concept: words, beginnings of words (`klacht*`) and phrases (`passed_away`).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -8,11 +11,13 @@ from pathlib import Path
 _FILE = Path(__file__).with_name("concepts.txt")
 LONGEST_WORD = 24
 """The number of characters to which a word is cut."""
+_LONGEST_PHRASE = 4
+"""The number of words of the longest phrase that is listed."""
 _SHORTEST_PREFIX = 3
-_SHORTEST_MISTYPED = 5
+_SHORTEST_MISTYPED = 6
 """The smallest number of characters of a listed word of which typing mistakes are known."""
 
-_SHORTEST_REPLACED = 7
+_SHORTEST_REPLACED = 8
 """The smallest number of characters of a word in which one may be another: `bland` is not `brand`."""
 
 
@@ -36,6 +41,15 @@ def listed_concepts(word: str, file: Path) -> tuple[int, ...]:
     """Return the numbers of a lower-case word's concepts, from 1, in a file with a line of words for each concept."""
     lexicon = _lexicon(file)
     return lexicon.words.get(word) or _by_prefix(word, lexicon)
+
+
+def phrase_concepts(words: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Yield the place of the first word and the number of a concept of each phrase that is listed (`passed_away`)."""
+    listed = _lexicon(_FILE).words
+    for count in range(2, _LONGEST_PHRASE + 1):
+        for at in range(len(words) - count + 1):
+            for number in listed.get("_".join(words[at : at + count]), ()):
+                yield at, number
 
 
 def _meant(word: str, lexicon: _Lexicon) -> tuple[int, ...]:

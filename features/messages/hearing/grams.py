@@ -12,7 +12,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from features.messages.hearing.concepts import LONGEST_WORD, concepts_of
+from features.messages.hearing.concepts import LONGEST_WORD, concepts_of, phrase_concepts
 from features.messages.text import MAX_WORDS
 
 BUCKETS = 1 << 18
@@ -135,7 +135,8 @@ def _word_grams(tokens: _Tokens) -> Iterator[tuple[_Hashes, Ints]]:
 def _concept_patterns(tokens: _Tokens) -> Iterator[tuple[_Hashes, Ints]]:
     """Yield the hashes of concepts, of pairs of concepts near each other, and of three in a row."""
     concepts = {text: concepts_of(text) for text in set(tokens.texts)}
-    hits = [(at, number) for at, text in enumerate(tokens.texts) for number in concepts[text]]
+    words = [(at, number) for at, text in enumerate(tokens.texts) for number in concepts[text]]
+    hits = sorted([*words, *phrase_concepts(tokens.texts)])
     if not hits:
         return
     at, numbers = (np.array(column) for column in zip(*hits, strict=True))

@@ -75,15 +75,15 @@ def test_other_kinds_are_heard(judged, kind, language) -> None:
 @pytest.mark.parametrize(
     ("kind", "least", "most"),
     [
-        ("wish", 0.92, 0.02),
-        ("objection", 0.94, 0.015),
-        ("access", 0.9, 0.005),
-        ("erasure", 0.8, 0.005),
-        ("complaint", 0.82, 0.02),
-        ("bereavement", 0.95, 0.005),
-        ("money", 0.83, 0.005),
-        ("danger", 0.83, 0.005),
-        ("violence", 0.82, 0.005),
+        ("wish", 0.97, 0.015),
+        ("objection", 0.97, 0.015),
+        ("access", 0.97, 0.02),
+        ("erasure", 0.97, 0.01),
+        ("complaint", 0.95, 0.02),
+        ("bereavement", 0.97, 0.02),
+        ("money", 0.97, 0.015),
+        ("danger", 0.97, 0.015),
+        ("violence", 0.97, 0.015),
     ],
 )
 def test_phrasings_that_are_not_taught_are_heard(judged_untaught, kind, language, least, most) -> None:
@@ -97,19 +97,19 @@ def test_phrasings_that_are_not_taught_are_heard(judged_untaught, kind, language
 @pytest.mark.parametrize(
     ("kind", "least"),
     [
-        ("wish", {"nl": 0.9, "en": 0.9}),
-        ("objection", {"nl": 0.82, "en": 0.81}),
-        ("access", {"nl": 0.73, "en": 0.63}),
-        ("erasure", {"nl": 0.83, "en": 0.83}),
-        ("complaint", {"nl": 0.95, "en": 0.9}),
-        ("bereavement", {"nl": 0.87, "en": 0.72}),
-        ("money", {"nl": 0.72, "en": 0.5}),
-        ("danger", {"nl": 0.76, "en": 0.72}),
-        ("violence", {"nl": 0.89, "en": 0.76}),
+        ("wish", {"nl": 0.92, "en": 0.91}),
+        ("objection", {"nl": 0.9, "en": 0.9}),
+        ("access", {"nl": 0.96, "en": 0.96}),
+        ("erasure", {"nl": 0.95, "en": 0.86}),
+        ("complaint", {"nl": 0.95, "en": 0.95}),
+        ("bereavement", {"nl": 0.94, "en": 0.94}),
+        ("money", {"nl": 0.94, "en": 0.83}),
+        ("danger", {"nl": 0.89, "en": 0.85}),
+        ("violence", {"nl": 0.94, "en": 0.9}),
     ],
 )
 def test_phrasings_of_somebody_else_are_heard(judged_unseen, kind, language, least) -> None:
-    """The goal is .90 at 2%: wishes and complaints meet it, the others hold what was measured."""
+    """The goal is .90 at 2%: what does not meet it holds what was measured."""
     heard, false_alarms = shares(judged_unseen, kind, language)
     assert heard >= least[language], table(judged_unseen)
     assert false_alarms <= 0.02, table(judged_unseen)

@@ -5,7 +5,7 @@ of its parts and `<LONG>` for each line of `long.LANGUAGE.txt`. The label is the
 what a request asks for. Each set was written before a model that was judged by it once. Then its misses were read to
 make the next model. Those of `first` and `third` are taught since the fifth set, so they stand beside what teaches;
 nothing of `fourth` is taught, but its misses were read while the present model was made. `fifth` was written by
-somebody who had seen neither the other sets nor what is taught, and nothing was tuned on it.
+somebody who had seen neither the other sets nor what is taught; of it only figures were looked at, never its misses.
 """
 
 import re
