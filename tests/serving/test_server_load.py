@@ -64,7 +64,7 @@ def turned_away(answers: Iterable[Answer]) -> bool:
 
 
 @pytest.mark.promise("serving.at-70-percent")
-@pytest.mark.parametrize("count", [600, pytest.param(20_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [400, pytest.param(20_000, marks=pytest.mark.long)])
 def test_at_70_percent_of_capacity_all_are_answered_and_in_the_ledger(
     server: Server, customers: list[str], count: int, record_property: Callable[[str, object], None]
 ) -> None:

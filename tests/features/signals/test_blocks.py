@@ -84,7 +84,7 @@ def named(ledger: Ledger, events: Sequence[Event]) -> list[Event]:
 
 @pytest.mark.promise("signals.replay-of-a-file")
 @given(arrivals(), st.lists(st.integers(0, 40), max_size=4), st.sets(st.integers(0, 25), max_size=4), st.booleans())
-@settings(max_examples=examples(120), deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_blocks_come_to_what_single_events_come_to(
     migrated_sqlite: Path, arriving: list[Event], cuts: list[int], early: set[int], look_up: bool
 ) -> None:
