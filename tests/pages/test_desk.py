@@ -138,7 +138,7 @@ def test_what_was_heard_wrong_is_corrected_by_one_click_and_undone(page: Page, s
     site.told("call", customer, **spoken)
     expect(page.locator(".desk-wants")).to_contain_text("asks for a person")
     expect(page.locator(".desk-mood")).to_contain_text("negative words")
-    cues, suggested = page.locator(".desk-mood").inner_text(), suggestion(page).inner_text()
+    cues, suggested = page.locator(".desk-mood > span").inner_text(), suggestion(page).inner_text()
     assert page.evaluate("document.documentElement.scrollHeight") <= 768, "nothing is below the first screen"
     for click, kept in (("Not so: asks for a person", "asks for a person"), ("Not so: negative", "negative words")):
         page.get_by_role("button", name=click).click()
@@ -147,7 +147,7 @@ def test_what_was_heard_wrong_is_corrected_by_one_click_and_undone(page: Page, s
         assert suggestion(page).inner_text() == suggested, "a correction changes no rule"
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_text("Undone. Nothing is learned from it.")).to_be_visible()
-    expect(page.locator(".desk-mood")).to_have_text(cues)
+    expect(page.locator(".desk-mood > span")).to_have_text(cues)
     wish, mood, undone = site.records("correction", customer)
     assert (wish["field"], wish["was"], wish["is"], wish["role"]) == ("wish", True, False, "agent")
     assert (mood["is"], undone["undoes"], undone["who"]) == ("neutral", mood["correction_id"], mood["who"])

@@ -17,4 +17,4 @@ def test_an_agent_may_ask_only_for_what_is_not_granted_everywhere() -> None:
         said("newsletter", "email"),
         said("insight", "*", objects=True),
     ]
-    assert not_granted(consents, purposes) == ["profiling", "newsletter", "sharing", "insight"]
+    assert not_granted(consents, purposes) == ["profiling", "newsletter", "sharing"]

@@ -20,18 +20,21 @@ _YES_OR_NO: Final = {"yes": True, "no": False}
 def correctable(release: Release, heard: Json | None, locale: str) -> Json | None:
     """Return what may be corrected of what was heard, each with the other values that it may have.
 
-    `heard`: what a click says is not so: the field, the value that it has then, and the name of what was heard.
+    `heard`: the fields of which one click says that they are not so, with the value that each has then.
     """
     if heard is None:
         return None
     intents = [(intent.id, worded(intent.title, locale)) for intent in release.catalogue.intents]
     others = [(name, title) for name, title in intents if name != heard["intent"]]
-    said = [("sentiment", "neutral", f"mood-{heard['mood']}")] if heard["mood"] not in (None, "neutral") else []
-    said += [("intent", _NOTHING, "intent-heard")] if heard["intent"] is not None else []
-    said += [(field, "no", f"{field}-yes") for field in hearing.ASKS if heard[field]]
+    said = {field: "no" for field in hearing.ASKS if heard[field]}
+    if heard["mood"] not in (None, "neutral"):
+        said["sentiment"] = "neutral"
+    if heard["intent"] is not None:
+        said["intent"] = _NOTHING
     return {
         "event": heard["event"],
         "heard": said,
+        "mood": heard["mood"],
         "moods": [name for name in CLASSES if name != heard["mood"]] if heard["mood"] is not None else [],
         "intents": [*others, *([(_NOTHING, None)] if heard["intent"] is not None else [])] if intents else [],
         "asks": [(field, "no" if heard[field] else "yes") for field in hearing.ASKS],

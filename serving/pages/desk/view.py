@@ -137,7 +137,7 @@ def not_granted(consents: Iterable[Json], purposes: Iterable[str]) -> list[str]:
     """Return the purposes, of some, that an agent may still ask for: not those which the customer allows everywhere."""
     rows = list(consents)
     refused = {row["purpose"] for row in rows if not row["allowed"]}
-    everywhere = {row["purpose"] for row in rows if row["channel"] == "*" and row["allowed"] and not row["objects"]}
+    everywhere = {row["purpose"] for row in rows if row["channel"] == "*" and row["allowed"]}
     return [purpose for purpose in purposes if purpose in refused or purpose not in everywhere]
 
 
