@@ -85,8 +85,8 @@ def test_which_need_was_heard_is_nowhere(client) -> None:
 @pytest.mark.promise("messages.own-hearing")
 def test_own_messages_teach_more_to_hear(client, workspace, tmp_path, monkeypatch) -> None:
     assert recorded(client, JARGON[0])["wants_person"] is False
-    few = hearing.generate(per_family=2)
-    monkeypatch.setattr(hearing, "generate", lambda **_: few)  # the whole corpus takes half a minute
+    few = hearing.generate(per_family=2)[::4]
+    monkeypatch.setattr(hearing, "generate", lambda **_: few)  # the whole corpus takes minutes
     file = tmp_path / "messages.jsonl"
     rows = [{"text": f"{text} {at}", "label": "wish"} for text in JARGON for at in "abcdefgh"]
     rows += [{"text": f"the zorp is fine {at}", "label": "ordinary"} for at in range(20)]

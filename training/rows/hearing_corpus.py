@@ -2,7 +2,7 @@
 
 `KIND.LANGUAGE.txt` has a line per family of phrasings: `{a|b}` chooses, `<NAME>` stands for the choices of
 `macros.LANGUAGE.txt`, `<LONG>` for an ordinary line, and `## kind` or `## name [kind]` names which request follows.
-`first/` and `third/` judged earlier models and teach since then; `others/` holds phrasings by further authors, who had
+`first/`, `third/` and `fifth/` judged earlier models and teach since then; `others/` is by further authors, who had
 seen none of these. Sampled phrasings get words that mean about the same (a line of `synonyms.LANGUAGE.txt`), spoken
 fillers, greetings, thanks, typing mistakes, capitals, no punctuation, or stand beside an ordinary sentence.
 """
@@ -22,7 +22,7 @@ from features.messages.lexicon import dutch_words
 
 ORDINARY, REQUEST = "ordinary", "request"
 FOLDER = Path(__file__).with_name("hearing")
-_FOLDERS = ("", "first", "third", "others")
+_FOLDERS = ("", "first", "third", "fifth", "others")
 _FILES = ("wish", "objection", REQUEST, "complaint", "bereavement", "money", "danger", "violence", ORDINARY)
 _ORDINARY_MORE = 2
 """How many times as many messages of an ordinary family there are."""

@@ -2,10 +2,11 @@
 
 `KIND.LANGUAGE.txt` holds families of phrasings: `## name [label]`, then one phrasing per line. `{a|b}` stands for each
 of its parts and `<LONG>` for each line of `long.LANGUAGE.txt`. The label is the channel of an objection (none: all), or
-what a request asks for. Each set was written before a model that was judged by it once. Then its misses were read to
-make the next model. Those of `first` and `third` are taught since the fifth set, so they stand beside what teaches;
-nothing of `fourth` is taught, but its misses were read while the present model was made. `fifth` was written by
-somebody who had seen neither the other sets nor what is taught; of it only figures were looked at, never its misses.
+what a request asks for. Each set was written before a model that was judged by it once. Then its misses were read (of
+`fifth` only its figures) to make the next model. Those of `first`, `third` and `fifth` are taught, so they stand beside
+what teaches; nothing of `fourth` is taught. A model that was not taught `fifth` heard of it (nl, en): wishes .93 and
+.92, objections .90 and .90, danger .89 and .86, access .97 and .97, erasure 1.00 and .87, complaints 1.00 and .98,
+bereavement .95 and .95, money trouble .95 and .84, violence .95 and .91, falsely in at most 2% of ordinary messages.
 """
 
 import re
@@ -18,12 +19,10 @@ from typing import NamedTuple
 from training.rows.hearing_corpus import FOLDER
 
 KINDS = ("wish", "objection", "request", "complaint", "bereavement", "money", "danger", "violence")
-TAUGHT = ("first", "third")
+TAUGHT = ("first", "third", "fifth")
 """The sets that the model is taught."""
 DEVELOPMENT = ("fourth",)
 """The sets that are not taught, but that were looked at while the model was made."""
-UNSEEN = ("fifth",)
-"""The sets that were kept apart while it was made."""
 _FOLDER = Path(__file__).parent
 _CHOICE = re.compile(r"\{([^{}]*)\}")
 
