@@ -22,7 +22,8 @@ class MessageScorers:
     """The trained models that score messages in place of the built-in ones.
 
     `versions`: the champion's version by the name of its model, `sentiment-<language>` and `hearing`. `trained`: the
-    models of sentiment by language. `hearing`: the model that hears, None for the one that comes with the product.
+    models of sentiment by language. `hearing`: the model that hears, None for the one that comes with the product; it
+    hears, too, in place of a model that was trained when other words were listed.
     """
 
     versions: Mapping[str, int]
@@ -37,7 +38,8 @@ class MessageScorers:
             for spoken in LANGUAGES
             if (name := sentiment_name(spoken)) in versions
         }
-        return cls(versions, models, registry.load_hearing(versions[HEARING]) if HEARING in versions else None)
+        hearing = registry.load_hearing(versions[HEARING]) if HEARING in versions else None
+        return cls(versions, models, hearing if hearing is not None and hearing.is_of_these_words else None)
 
     @property
     def names(self) -> dict[Language, str]:

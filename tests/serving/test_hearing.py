@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,11 +12,15 @@ from sqlalchemy import select
 
 import brain
 from features.ledger.tables import SIGNALS
+from features.messages.hearing.model import built_in
 from serving.brain import releasing
 from serving.brain.runtime import Brain
+from serving.brain.snapshot import MessageScorers
 from serving.settings import Workspace
 from tests.serving.workspaces import Client, ask, signal, small_workspace
 from training.learning.messages import hearing
+from training.registry import Registry
+from training.tracking import Provenance
 
 FIELDS = """fields: [{name: conversation_id, dtype: string}, {name: wants_person, dtype: bool, tags: [request]},
       {name: needs_care, dtype: bool, tags: [request]},
@@ -108,3 +113,14 @@ def test_labels_that_are_no_kind_are_refused_without_their_values(workspace, tmp
     assert result.exit_code == 1
     assert "row 2, column label: must be one of wish, objection" in result.stdout
     assert "Jansen" not in result.stdout
+
+
+@pytest.mark.promise("messages.own-hearing")
+def test_where_a_model_learned_from_other_words_the_one_of_the_product_hears(tmp_path) -> None:
+    """An earlier version listed other words, and its model would take one concept for another."""
+    (tmp_path / "models").mkdir()
+    registry, about = Registry(tmp_path), Provenance("data", (), "release")
+    for words in (built_in().words, "of before"):
+        registry.register(replace(built_in(), words=words).files(), "hearing", about)
+    now, before = (MessageScorers.load(registry, {"hearing": version}).hearing for version in (1, 2))
+    assert (now is not None, before) == (True, None)

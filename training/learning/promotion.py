@@ -153,7 +153,8 @@ def breached_groups(context: LearningContext, now_us: int, version: int) -> list
 
 def _check_model(registry: Registry, release: Release, name: str, version: int) -> None:
     if name == HEARING:
-        registry.load_hearing(version)
+        if not registry.load_hearing(version).is_of_these_words:
+            raise Refused(f"{name}@{version} was trained by an earlier version, which listed other words: train again")
         return
     if name.startswith(f"{SENTIMENT}-"):
         if not registry.load_sentiment(name, version).wins:

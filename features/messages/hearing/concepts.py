@@ -6,6 +6,7 @@ A line of `concepts.txt` lists what means a concept: words, beginnings of words 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 _FILE = Path(__file__).with_name("concepts.txt")
@@ -41,6 +42,12 @@ def listed_concepts(word: str, file: Path) -> tuple[int, ...]:
     """Return the numbers of a lower-case word's concepts, from 1, in a file with a line of words for each concept."""
     lexicon = _lexicon(file)
     return lexicon.words.get(word) or _by_prefix(word, lexicon)
+
+
+@cache
+def listed_words() -> str:
+    """Return a hash of all that is listed: what a model learned of concepts holds for these alone."""
+    return sha256(_FILE.read_bytes()).hexdigest()[:16]
 
 
 def phrase_concepts(words: Sequence[str]) -> Iterator[tuple[int, int]]:

@@ -4,7 +4,7 @@ import io
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decisioning.errors import Refused
+from features.messages.hearing.concepts import listed_words
 from features.messages.hearing.grams import GROUPS, Features, features
 
 KINDS = ("wish", "objection", "access", "erasure", "complaint", "bereavement", "money", "danger", "violence")
@@ -45,6 +46,7 @@ class HearingModel:
 
     `weights`: (BUCKETS, k), whole numbers of `steps` (k,), so that sums are exact. `intercepts` (k,). The probability
     of a kind is the logistic function of `slopes` x log-odds + `shifts`, (k,) each; it is heard from `thresholds` (k,).
+    `words`: as `listed_words` returned when it was trained.
     """
 
     kinds: tuple[str, ...]
@@ -54,6 +56,12 @@ class HearingModel:
     slopes: Floats
     shifts: Floats
     thresholds: Floats
+    words: str = field(default_factory=listed_words)
+
+    @property
+    def is_of_these_words(self) -> bool:
+        """Whether the words that this version lists are those that the model learned from."""
+        return self.words == listed_words()
 
     def probabilities(self, cleaned: str) -> dict[str, float]:
         """Return kind -> probability that a text from `clean` says it anywhere; the same text gives the same bits."""
@@ -99,7 +107,7 @@ class HearingModel:
             weights=self.weights,
             numbers=np.stack([self.steps, self.intercepts, self.slopes, self.shifts, self.thresholds]),
         )
-        about = {"kind": KIND, "format": FORMAT, "kinds": self.kinds}
+        about = {"kind": KIND, "format": FORMAT, "kinds": self.kinds, "words": self.words}
         return {"model.json": json.dumps(about, sort_keys=True).encode(), "arrays.npz": arrays.getvalue()}
 
     @classmethod
@@ -113,7 +121,9 @@ class HearingModel:
                 f"the model that hears has format {about['format']}, this version reads {FORMAT}; train again"
             )
         arrays = np.load(io.BytesIO(files["arrays.npz"]), allow_pickle=False)
-        return cls(tuple(about["kinds"]), arrays["weights"], *arrays["numbers"])
+        steps, intercepts, slopes, shifts, thresholds = arrays["numbers"]
+        kinds, words = tuple(about["kinds"]), about.get("words", "")
+        return cls(kinds, arrays["weights"], steps, intercepts, slopes, shifts, thresholds, words)
 
 
 @cache

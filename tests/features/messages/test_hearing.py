@@ -185,6 +185,7 @@ def test_a_saved_model_hears_the_same() -> None:
     model = built_in()
     again = HearingModel.from_files(model.files())
     texts = [clean(p.text) for p in phrasings()[:50]]
+    assert model.is_of_these_words, "train it again: python -m training.learning.messages.hearing"
     assert [again.probabilities(text) for text in texts] == [model.probabilities(text) for text in texts]
     assert sum(map(len, model.files().values())) < 1_000_000
 
