@@ -63,7 +63,7 @@ class Example:
     family: str
 
 
-def generate(seed: int = 0, per_family: int = 10) -> list[Example]:
+def generate(seed: int = 0, per_family: int = 20) -> list[Example]:
     """Return the messages of all families, at most `per_family` of each; the same seed gives the same messages.
 
     Sentences of arbitrary words are among the ordinary ones, so that unknown words mean nothing.

@@ -40,7 +40,7 @@ _HELD_OUT = 3
 """One of how many families is held out to calibrate."""
 _TOGETHER = 500
 """Of how many messages features are found at a time."""
-_FEWEST_FAMILIES = 4
+_FEWEST_FAMILIES = 5
 """In how many families a feature has to occur."""
 _LEFT_OUT = 0.4
 """The share of features that the second copy of each message lacks, so that each kind is learned by many of them."""
