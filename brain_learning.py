@@ -11,6 +11,7 @@ import click
 from brain_command import ONLY_READS, READABLE, WITHOUT_APPROVAL, Result, check_folder_of, command, table_options
 from decisioning.errors import Refused
 from serving.access.users import operating_system_user
+from serving.pages.languages import Language
 from serving.settings import Workspace
 
 if TYPE_CHECKING:  # commands import what they need, so that `brain --help` is fast
@@ -305,7 +306,8 @@ def retrain(workspace: Workspace) -> Result:
     type=click.Path(file_okay=False, path_type=Path),
     help="A folder to write models and history for pdstools to.",
 )
-def report(workspace: Workspace, out: Path | None, pdstools: Path | None) -> Result:
+@click.option("--lang", type=click.Choice(("en", "nl")), default="en", help="The language of the page.")
+def report(workspace: Workspace, out: Path | None, pdstools: Path | None, lang: Language) -> Result:
     """Report what was decided and what came of it, such as control groups and drift, and write a page."""
     from features.ledger import now_us
     from serving.pages.report.kept import keep_report
@@ -316,5 +318,5 @@ def report(workspace: Workspace, out: Path | None, pdstools: Path | None) -> Res
         sections = report.report(context, now_us())
         more: dict[str, Any] = {"pdstools": report.for_pdstools(context, now_us(), pdstools)} if pdstools else {}
     keep_report(workspace, sections)
-    page = str(write_page(out or workspace.root / "report.html", sections))
+    page = str(write_page(out or workspace.root / "report.html", sections, lang))
     return {"page": page, "first_screen": first_screen(sections), **sections, **more}

@@ -45,9 +45,9 @@ def euros(value: float | None, places: int | None = None, lang: Language = "en")
     return f"{_MINUS}{sign}{text[1:]}" if text.startswith(_MINUS) else f"{sign}{text}"
 
 
-def ratio(value: float | None) -> str:
+def ratio(value: float | None, lang: Language = "en") -> str:
     """Return a number of about one with two places; a dash if it is unknown."""
-    return NOTHING if value is None else number(value, 2)
+    return NOTHING if value is None else number(value, 2, lang)
 
 
 def places(low: float, high: float) -> int:

@@ -1,13 +1,10 @@
 """What a page of figures consists of: sections, each with sentences, plots and tables behind a click."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from markupsafe import Markup
 
-from serving.pages.charts import Point, calibration_chart
-from serving.pages.figures import between, count, percent
 from serving.pages.tables import TextTable
 
 NO_DRAWING: Final = Markup("")
@@ -51,20 +48,3 @@ class Sentence:
     def text(self) -> str:
         """The sentence and its note as plain text."""
         return " ".join(part for part in (f"{self.before}{self.figure}{self.after}", self.note) if part)
-
-
-def calibration_part(title: str, text: str, bins: Sequence[Mapping[str, Any]], of: str = "") -> PagePart:
-    """Return the plot of what happened beside what was predicted, with two standard errors; of at least one bin.
-
-    :param of: whose bins they are, for the table's caption
-    """
-    limits = [(max(b["observed"] - 2.0 * b["error"], 0.0), b["observed"] + 2.0 * b["error"]) for b in bins]
-    pairs = list(zip(bins, limits, strict=True))
-    points = [Point(b["predicted"], b["observed"], *limit) for b, limit in pairs]
-    cells = [
-        (percent(b["predicted"]), between(b["observed"], *limit, "share"), count(b["rows"]), count(b["customers"]))
-        for b, limit in pairs
-    ]
-    caption = f"{title}: {of}" if of else title
-    table = TextTable(caption, ("Predicted", "Happened", "Rows", "Customers"), cells, words=0)
-    return PagePart(title, table, text, calibration_chart(title, points, percent))

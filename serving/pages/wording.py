@@ -20,6 +20,14 @@ class Wording:
         """Return a text with its values."""
         return self.texts[name].format(*values)
 
+    def texts_of(self, *names: str) -> tuple[str, ...]:
+        """Return several texts, such as the names of a table's columns."""
+        return tuple(map(self.text, names))
+
+    def named(self, kind: str, code: str) -> str:
+        """Return what a code of a kind is called (`KIND-CODE`); the code as words, where it has no name."""
+        return self.texts.get(f"{kind}-{code}", figures.spaced(code))
+
     def sentence(self, name: str, *values: Any, note: str = "") -> Sentence:
         """Return a text with its values as a sentence: the figure that stands out is between pairs of asterisks."""
         before, figure, after = self.text(name, *values).split("**")
@@ -40,6 +48,10 @@ class Wording:
     def percent(self, share: float | None, places: int | None = None) -> str:
         """Return a share in percent, see `figures.percent`."""
         return figures.percent(share, places, self.lang)
+
+    def ratio(self, value: float | None) -> str:
+        """Return a number of about one, see `figures.ratio`."""
+        return figures.ratio(value, self.lang)
 
     def euros(self, value: float | None, places: int | None = None) -> str:
         """Return euros, see `figures.euros`."""

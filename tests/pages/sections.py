@@ -4,6 +4,7 @@ from typing import Any
 
 from decisioning.times import DAY_US
 from tests.pages.world import NOW_US
+from training.evaluation.localized import fields, localized
 from training.reporting.attention import cannot_tell, look_at
 
 _NONE = ("customers", "decisions", "helped", "took_help", "left_in_peace", "sold", "reached")
@@ -25,7 +26,7 @@ EMPTY = {
     "annoyed_said": "Shares are of offers.",
     "calibration_said": "Rates are of 0 offers.",
     "fairness_said": "Intervals are over customers.",
-    "rankings_said": "nothing was compared yet: run `brain evaluate`",
+    **fields("rankings_said", localized("rankings-none")),
 }
 
 
@@ -48,4 +49,4 @@ def with_value(report: Report) -> Report:
 def whole(sections: dict[str, Any]) -> dict[str, Any]:
     """Return a report with these sections, and with what follows from them."""
     report = {**EMPTY, **sections}
-    return {"look_at": look_at(report), "cannot_tell": cannot_tell(report), **report}
+    return {"look_at": look_at(report), **fields("cannot_tell", cannot_tell(report)), **report}

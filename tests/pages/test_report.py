@@ -47,6 +47,20 @@ def test_the_report_is_accessible_in_light_and_dark_and_asks_nobody(browser: Bro
 
 
 @pytest.mark.promise("report.page")
+def test_the_report_in_dutch_says_all_but_names_in_dutch(browser: Browser, made: Operated, tmp_path: Path) -> None:
+    address = write_page(tmp_path / "rapport.html", with_value(made.report), "nl").as_uri()
+
+    def first_screen(page: Any) -> None:
+        assert "Het brein bracht €\xa04.800 meer op" in page.inner_text(".sentences")
+        page.eval_on_selector_all("[lang=en], code, svg title", "all => all.forEach(one => one.remove())")
+        page.eval_on_selector_all("details", "all => all.forEach(one => { one.open = true })")
+        left = set(re.findall(r"[a-z]+", page.inner_text("body").lower()))
+        assert left & {"the", "and", "with", "customers", "offers", "share", "nothing", "takes"} == set()
+
+    every_view(browser, address, first_screen)
+
+
+@pytest.mark.promise("report.page")
 def test_the_report_fits_320_px_and_opens_its_tables_by_keyboard(browser: Browser, address: str) -> None:
     with opened(browser, address, width=320) as page:
         assert overflow(page) == []

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page
 
 from decisioning.review.simulated.outcomes import SimulatedCustomer, SimulatedDecision, SimulatedOffer
 from serving.pages.simulation.page import page_of
-from serving.pages.simulation.words import sentences
+from serving.pages.simulation.words import sentences, simulation_wording
 from tests.pages.browser import every_view, focus_order, opened, overflow
 from training.learning.simulated_change import change_figures, per_day
 
@@ -57,7 +57,10 @@ def figures(of: list[SimulatedCustomer]) -> dict[str, Any]:
         "examples": [example] if counted["flows"] else [],
         "assumed": "Each customer comes once to each place.",
         "handovers": {"days": 7.0, "conversations": 900, "agents": 12, "at_once": 30, **per_day(CALLED, 7.0)},
-        "withheld": [{**row, "text": "no permission for marketing"} for row in counted["withheld"]],
+        "withheld": [
+            {**row, "text": "no permission for marketing", "text_nl": "geen toestemming voor marketing"}
+            for row in counted["withheld"]
+        ],
     }
 
 
@@ -79,6 +82,21 @@ def test_the_page_is_accessible_and_says_first_who_loses_help(browser: Browser, 
         assert "factor 2.5" in text
 
     every_view(browser, address, read)
+
+
+def test_the_page_in_dutch_says_all_but_names_in_dutch(browser: Browser, tmp_path: Path) -> None:
+    (page := tmp_path / "wijziging.html").write_text(page_of(figures(rows()), "nl"), encoding="utf-8")
+
+    def read(page: Page) -> None:
+        first = page.locator(".sentences li").all_inner_texts()
+        assert first[0].startswith("72 van 240 klanten (30%, tussen ")
+        assert "hulp weg" in page.inner_text(".panel").lower()
+        page.eval_on_selector_all("[lang=en], bdi, svg title", "all => all.forEach(one => one.remove())")
+        page.eval_on_selector_all("details", "all => all.forEach(one => { one.open = true })")
+        left = set(re.findall(r"[a-z]+", page.inner_text("body").lower()))
+        assert left & {"the", "and", "customers", "before", "after", "nothing", "groups", "money", "sold"} == set()
+
+    every_view(browser, page.as_uri(), read)
 
 
 def test_the_page_works_at_320_px_by_keyboard(browser: Browser, address: str) -> None:
@@ -131,7 +149,7 @@ def test_a_group_that_is_sold_less_only_after_the_change_is_named() -> None:
     old = next(row for row in counted["fairness"] if row["group"] == "old")
     assert (old["customers"], old["reached_before"]["value"], old["reached_after"]["value"]) == (100, 1.0, 0.0)
     assert (old["guard_before"]["state"], old["guard_after"]["state"]) == ("kept", "breached")
-    text = sentences(counted)["fairness"]
+    text = sentences(counted, simulation_wording("en"))["fairness"]
     assert text.startswith(
         "In 2 of 2 comparisons, a protected group is sold to much more or less often than the others"
     )

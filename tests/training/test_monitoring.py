@@ -165,14 +165,14 @@ def test_every_section_of_the_report(log: DecisionLog) -> None:
 def test_sections_say_in_a_sentence_whose_figures_they_are_and_what_is_left_out(log: DecisionLog) -> None:
     report: dict[str, Any] = watch(log, RELEASE, NOW_US)
     sentences = [report[f"{name}_said"] for name in ("actions", "drift", "calibration", "annoyed")]
-    for said in (*sentences, fairness_said(log, RELEASE, NOW_US)):
+    for said in (*sentences, fairness_said(log, RELEASE, NOW_US)["en"]):
         assert re.search("customers? or accounts?", said)
         assert "left out" in said
         assert said.count(".") == 1
     offers = sum(b["rows"] for b in report["calibration"])
     assert f" {offers} offers to " in report["calibration_said"]
     nba = next(r["customers"] for r in report["arms"] if r["arm"] == NBA)
-    assert f"the {nba} customers or accounts" in fairness_said(log, RELEASE, NOW_US)
+    assert f"the {nba} customers or accounts" in fairness_said(log, RELEASE, NOW_US)["en"]
     before = watch(log, RELEASE, THEN_US - 100 * DAY_US)
     assert before["drift_said"].startswith("Nothing is said:")
 

@@ -11,6 +11,7 @@ from decisioning.catalogue.release import Release
 from features.decisions.log import DecisionLog
 from features.ledger import Entry, Ledger
 from serving.pages.report.suggestions import suggested, suggestion_parts
+from serving.pages.report.wording import report_wording
 from tests.training.decided import CATALOGUE, DAY_US, LATER_US, THEN_US, decision, entry, reached
 from training.reporting.suggestions import suggestions, widest
 
@@ -99,10 +100,11 @@ def test_the_report_tells_what_people_did_with_suggestions_and_why(report: Repor
     assert overridden["low"] < overridden["value"] == 0.5 < overridden["high"]
     reasons = [(r["action"], r["verdict"], r["reason"], r["times"]) for r in report["override_reasons"]]
     assert reasons[:2] == [("stay-offer", "overridden", "wrong_moment", 44), ("stay-offer", "overridden", "price", 31)]
-    sentences = suggested(report)
+    wording = report_wording("en")
+    sentences = suggested(report, wording)
     assert "`stay-offer` was overridden 31 times: price." in sentences
-    assert len(suggestion_parts(report)) == 2
-    assert "secret" not in str(report) + str(suggestion_parts(report)), "notes stay with the customer"
+    assert len(suggestion_parts(report, wording)) == 2
+    assert "secret" not in str(report) + str(suggestion_parts(report, wording)), "notes stay with the customer"
 
 
 @pytest.mark.promise("report.suggestions")
@@ -140,4 +142,4 @@ def test_without_suggestions_the_report_has_no_such_section(tmp_path: Path) -> N
         log = DecisionLog(tmp_path / "log")
         log.update(ledger, release(), LATER_US)
         assert suggestions(log, release(), LATER_US) == {}
-    assert suggested({}) == suggestion_parts({}) == ()
+    assert suggested({}, report_wording("en")) == suggestion_parts({}, report_wording("nl")) == ()

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from decisioning.catalogue.release import Release
 from decisioning.times import DAY_US
 from features.decisions.log import DecisionLog
+from training.evaluation.localized import LocalText, localized
 from training.fitting.intervals import ConfidenceInterval, effective_size
 from training.learning.evidence import FAIR_RATIO, GUARD_ALPHA, Guard, risk_ratio
 from training.model.frame import Bools, Floats, Ints
@@ -72,14 +73,10 @@ def fairness_guards(
     return guards
 
 
-def fairness_said(log: DecisionLog, release: Release, now_us: int) -> str:
+def fairness_said(log: DecisionLog, release: Release, now_us: int) -> LocalText:
     """Return in one sentence whose decisions the guards of every model compare, and what is left out."""
     customers = log.query(_CUSTOMERS.format(since_us=now_us - FAIR_DAYS * DAY_US), release)["n"][0].as_py()
-    return (
-        f"Intervals are over the {customers} customers or accounts of the decisions of {FAIR_DAYS} days; left out are "
-        "control groups and decisions whose group is not known, and a group has no interval while it or the others "
-        f"are worth fewer than {FEWEST_CUSTOMERS} customers who come equally often."
-    )
+    return localized("fairness-rests-on", customers=customers, days=FAIR_DAYS, few=FEWEST_CUSTOMERS)
 
 
 def standing_guards(log: DecisionLog, release: Release, now_us: int, model: str) -> list[Guard]:

@@ -7,6 +7,7 @@ from typing import Any
 from decisioning.errors import NotFound, Refused
 from decisioning.times import iso
 from features.approvals.door import gone_round
+from training.evaluation.localized import fields, localized
 from training.learning.context import LearningContext
 from training.learning.fairness import fairness_guards, fairness_said
 from training.learning.rankings import last_rankings
@@ -34,14 +35,14 @@ def report(context: LearningContext, now_us: int) -> Result:
         **imported_contacts(log, release),
         **suggestions(log, release, now_us),
         "fairness": [asdict(g) for g in fairness_guards(log, release, now_us)],
-        "fairness_said": fairness_said(log, release, now_us),
+        **fields("fairness_said", fairness_said(log, release, now_us)),
         **discounts(log, release, now_us),
         **_trial(context, now_us),
         **_rankings(context),
         **_card(context.registry, champion),
         "without_approval": gone_round(context.ledger, context.door.environment),
     }
-    return {"look_at": look_at(sections), "cannot_tell": cannot_tell(sections), **sections}
+    return {"look_at": look_at(sections), **fields("cannot_tell", cannot_tell(sections)), **sections}
 
 
 def _trial(context: LearningContext, now_us: int) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def _rankings(context: LearningContext) -> dict[str, Any]:
     """Return the comparison of the last `brain evaluate` or `brain retrain`: a new one takes a training."""
     last = last_rankings(context.data)
     if not last:
-        return {"rankings": [], "uplift": [], "rankings_said": "nothing was compared yet: run `brain evaluate`"}
+        return {"rankings": [], "uplift": [], **fields("rankings_said", localized("rankings-none"))}
     note = f"{last['uplift_why']}; {last['choices']} choices held out, {last['reward']}, at {last['evaluated_at']}"
     if said := last.get("uplift_said"):  # comparisons of before December 2026 do not have it
         note = f"{note}. {said}"

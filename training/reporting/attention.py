@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from training.evaluation.lift import MIN_BUYING
-from training.evaluation.localized import LocalText, fields, localized
+from training.evaluation.localized import LocalText, fields, joined, localized
 from training.reporting.customers.effort import FEWEST_CUSTOMERS
 from training.reporting.customers.first_screen import compared_arm
 from training.reporting.monitoring import FEWEST, FEWEST_POSITIVE
@@ -72,36 +72,34 @@ def _drift(report: Report) -> Iterator[Finding]:
         yield _finding("drift", "drift", localized("drifted", names=", ".join(moved[:5]), more=more))
 
 
-def cannot_tell(report: Report) -> str:
+def cannot_tell(report: Report) -> LocalText:
     """Return in one sentence everything that cannot be told yet, and what it takes; empty if there is nothing."""
     missing = [*_value_missing(report), *_rates_missing(report), *_rest_missing(report)]
-    return f"Not yet: {'; '.join(missing)}." if missing else ""
+    return localized("not-yet", missing=joined(missing, "; ")) if missing else localized("nothing")
 
 
-def _value_missing(report: Report) -> Iterator[str]:
+def _value_missing(report: Report) -> Iterator[LocalText]:
     arm = compared_arm(report["arms"])
     if arm is None:
-        yield "value against a control group (takes one, declared under `arms:`)"
+        yield localized("missing-control")
     elif arm["lift_eur"] is None:
-        takes = f"customers of whom {MIN_BUYING} would buy in each group"
-        if "without an offer" in (arm["why"] or ""):
-            takes = "sales without an offer, told by `POST /v1/outcomes`"
-        yield f"value against {arm['arm']} (takes {takes})"
+        no_sales = "without an offer" in (arm["why"] or "")
+        takes = localized("takes-sales") if no_sales else localized("takes-buyers", n=MIN_BUYING)
+        yield localized("missing-value", arm=arm["arm"], takes=takes)
 
 
-def _rates_missing(report: Report) -> Iterator[str]:
+def _rates_missing(report: Report) -> Iterator[LocalText]:
     young = [a["action"] for a in report["actions"] if not a["mature"]]
     if young or not report["actions"]:
-        which = _listed(young, "action") if young else "any action"
-        takes = f"{FEWEST} customers whose window has closed, {FEWEST_POSITIVE} of them with a success, each"
-        yield f"how often customers accept {which} (takes {takes})"
+        which = _listed(young, "actions") if young else localized("any-action")
+        yield localized("missing-rates", which=which, few=FEWEST, positive=FEWEST_POSITIVE)
     if not report["calibration"]:
-        yield f"whether predictions come true (takes {FEWEST} customers whose window has closed)"
+        yield localized("missing-calibration", few=FEWEST)
     reasons = {row["why"] for row in (*report["rankings"], *report["uplift"]) if row["why"]}
     unknown = [row.get("policy", row.get("action")) for row in (*report["rankings"], *report["uplift"]) if row["why"]]
     if reasons:
-        which = _listed(unknown, "policy or action", "policies and actions")
-        yield f"the worth of {which} (takes more than there is: {shortest(reasons)})"
+        which = _listed(unknown, "policies-and-actions")
+        yield localized("missing-worth", which=which, why=shortest(reasons))
 
 
 def shortest(reasons: set[str]) -> str:
@@ -109,19 +107,19 @@ def shortest(reasons: set[str]) -> str:
     return min(reasons, key=lambda why: (len(why), why)).split(": ", 1)[-1]
 
 
-def _rest_missing(report: Report) -> Iterator[str]:
+def _rest_missing(report: Report) -> Iterator[LocalText]:
     if not report["drift"]:
-        yield f"what moved (takes {FEWEST} customers in the last four weeks and in the twelve before)"
+        yield localized("missing-drift", few=FEWEST)
     few = [guard for guard in report["fairness"] if guard["low"] is None]
     if few:
-        yield f"how {_listed([told_guard(g['name'])[2] for g in few], 'group')} fare (takes 50 customers each)"
+        yield localized("missing-fairness", which=_listed([told_guard(g["name"])[2] for g in few], "groups"))
     if any(report["effort"][name] is None for name in ("contacts_until_solved", "repeats", "asked_again")):
-        yield f"what contacts take of customers (takes {FEWEST_CUSTOMERS} customers on channels with people)"
+        yield localized("missing-effort", few=FEWEST_CUSTOMERS)
     if report["rises_said"].startswith("Nothing"):
-        yield "rises within the hour (takes decisions of seven days)"
+        yield localized("missing-rises")
 
 
-def _listed(names: Sequence[str], one: str, many: str = "") -> str:
-    """Return up to three names, or how many there are."""
+def _listed(names: Sequence[str], many: str) -> LocalText:
+    """Return up to three names, or how many there are of what `many` names."""
     distinct = sorted(set(names))
-    return ", ".join(distinct) if len(distinct) <= 3 else f"{len(distinct)} {many or one + 's'}"
+    return localized("names", names=", ".join(distinct)) if len(distinct) <= 3 else localized(many, n=len(distinct))

@@ -6,6 +6,7 @@ import numpy as np
 
 from decisioning.catalogue.release import Release
 from features.decisions.log import DecisionLog
+from training.evaluation.localized import fields, localized
 from training.reporting.held_out import rate_figure
 from training.rows.columns import bools, unit_codes
 
@@ -32,5 +33,4 @@ def imported_contacts(log: DecisionLog, release: Release) -> dict[str, Any]:
                 **rate_figure(label[own], unit[own]),
             }
         )
-    said = f"{len(label):,} contacts of other systems were imported with their outcomes; models learn from them."
-    return {"imported": rows, "imported_said": said} if rows else {}
+    return {"imported": rows, **fields("imported_said", localized("imported", n=len(label)))} if rows else {}

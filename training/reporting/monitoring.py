@@ -12,7 +12,7 @@ from decisioning.facts.schema import Feature
 from decisioning.times import DAY_US
 from features.decisions.log import DecisionLog
 from training.evaluation.lift import lift_told, mismatched_arms, value_over_time
-from training.evaluation.localized import fields
+from training.evaluation.localized import LocalText, fields, localized
 from training.evaluation.metrics import calibration_table, wilson
 from training.model.frame import units_with
 from training.reporting.customers.effort import effort
@@ -73,11 +73,6 @@ SELECT action, treatment, channel, sum(n)::BIGINT AS reached, count(*) AS custom
 FROM per_unit GROUP BY action, treatment, channel HAVING annoyed > 0
 ORDER BY annoyed / reached DESC, annoyed DESC, action, treatment, channel LIMIT 20
 """  # noqa: S608
-_ANNOYS_SAID = (
-    "Rates are per offer that reached somebody, and the unit of their intervals is the customer or account, whose "
-    "number stands beside them; left out are offers that nobody told to have been reached, what annoyed nobody, and "
-    "all but the 20 highest rates."
-)
 _SEGMENTS = """
 SELECT {segment}::VARCHAR AS part, count(*) AS decisions, avg(sell::INT) AS sell,
   avg((help AND NOT sell)::INT) AS service, avg((NOT sell AND NOT help)::INT) AS nothing
@@ -118,7 +113,7 @@ def watch(log: DecisionLog, release: Release, now_us: int) -> dict[str, Any]:
     return {
         "people": {**people(log, release, now_us), "control": compared_arm(compared.rows)},
         "actions": actions,
-        "actions_said": _said_of_actions(actions),
+        **fields("actions_said", _said_of_actions(actions)),
         "goals": [_result(row) for row in ask(_RESULTS, key="_issue", name="issue")],
         "channels": [_result(row) for row in ask(_RESULTS, key="_channel", name="channel")],
         "over_time": value_over_time(log, release, now_us),
@@ -128,13 +123,13 @@ def watch(log: DecisionLog, release: Release, now_us: int) -> dict[str, Any]:
         **(fields("arms_said", compared.basis) if compared.basis else {"arms_said": None}),
         "mismatched_arms": mismatched_arms(compared.rows),
         "drift": moved,
-        "drift_said": _said_of_drift(moved),
+        **fields("drift_said", _said_of_drift(moved)),
         "calibration": kept,
-        "calibration_said": kept_said,
+        **fields("calibration_said", kept_said),
         "segments": _segments(ask, release),
         "under_served": _under_served(ask, release),
         "annoyed": [_with_rate(row, "annoyed", "reached") for row in ask(_ANNOYS)],
-        "annoyed_said": _ANNOYS_SAID,
+        **fields("annoyed_said", localized("annoyed-rest-on")),
         "empty": ask(_EMPTY),
         "exploration": exploration_costs(log, release, since_us),
     }
@@ -210,25 +205,16 @@ def one_decision_each(log: DecisionLog, release: Release, since_us: int, until_u
     return log.query(_DRIFT_ROWS.format(since_us=since_us, until_us=until_us, most=MOST_COMPARED), release)
 
 
-def _said_of_actions(actions: Rows) -> str:
+def _said_of_actions(actions: Rows) -> LocalText:
     closed, offered = (sum(a[name] for a in actions) for name in ("closed", "offered"))
-    return (
-        f"Rates are of {closed} of {offered} offers, and the unit of their intervals is the customer or account, whose "
-        "number stands beside them; left out are offers whose window is open or, on channels without people, that "
-        "nobody told to have been reached."
-    )
+    return localized("actions-rest-on", closed=closed, offered=offered)
 
 
-def _said_of_drift(moved: Rows) -> str:
+def _said_of_drift(moved: Rows) -> LocalText:
     if not moved:
-        return f"Nothing is said: one of the two periods has fewer than {FEWEST} customers or accounts."
-    row = moved[0]
-    return (
-        f"One decision of each of {row['customers_after']} customers or accounts of the last four weeks is compared "
-        f"with one of each of {row['customers_before']} of the twelve weeks before; left out are their other "
-        f"decisions, which tell the same, and all but {MOST_COMPARED} customers of a period; an index below `chance` "
-        "may be chance."
-    )
+        return localized("drift-few", few=FEWEST)
+    after, before = (moved[0][name] for name in ("customers_after", "customers_before"))
+    return localized("drift-rests-on", after=after, before=before, most=MOST_COMPARED)
 
 
 def _watched(release: Release) -> list[Feature]:
@@ -236,7 +222,7 @@ def _watched(release: Release) -> list[Feature]:
     return [f for f in features if f.dtype in ("float", "int", "bool", "enum")]
 
 
-def _calibration(log: DecisionLog, release: Release) -> tuple[Rows, str]:
+def _calibration(log: DecisionLog, release: Release) -> tuple[Rows, LocalText]:
     """Return predicted and observed rates by bins, and in one sentence whose they are and what is left out."""
     rows = log.query(
         f"SELECT _label, _propensity, _customer FROM log JOIN units USING (_stream) WHERE {_OFFERS} "  # noqa: S608
@@ -245,14 +231,9 @@ def _calibration(log: DecisionLog, release: Release) -> tuple[Rows, str]:
     )
     unit = unit_codes(rows["_customer"])
     if (customers := units_with(np.ones(len(unit), dtype=np.bool_), unit)) < FEWEST:
-        few = f"Nothing is said: {customers} customers or accounts have an offer whose window has closed"
-        return [], f"{few}, {FEWEST} are needed."
+        return [], localized("calibration-few", customers=customers, needed=FEWEST)
     table = calibration_table(bools(rows["_label"]), floats(rows["_propensity"]), unit=unit)
-    return [asdict(b) for b in table], (
-        f"Rates are of {len(unit)} offers to {customers} customers or accounts, over whom their errors are; left out "
-        "are offers whose window is open, that no model scored, or that nobody told to have been reached on channels "
-        "without people."
-    )
+    return [asdict(b) for b in table], localized("calibration-rests-on", offers=len(unit), customers=customers)
 
 
 def _segments(ask: Callable[..., Rows], release: Release) -> Rows:

@@ -80,7 +80,7 @@ def suggestions(log: DecisionLog, release: Release, now_us: int) -> dict[str, An
     widen = widest(rows, release)
     return {
         "suggestions": rows,
-        "suggestions_said": _said(rows),
+        **fields("suggestions_said", _said(rows)),
         "override_reasons": reasons.to_pylist(),
         "corrections": corrected.to_pylist(),
         "widen": widen,
@@ -119,13 +119,9 @@ def _per_action(table: pa.Table) -> Iterator[Row]:
         }
 
 
-def _said(rows: Sequence[Row]) -> str:
+def _said(rows: Sequence[Row]) -> LocalText:
     known, suggested = (sum(row[name] for row in rows) for name in ("known", "suggested"))
-    return (
-        f"Of {suggested} suggestions in {DAYS} days, people said what they did about {known}, or that they pitched it. "
-        "Shares are of these; what is regretted is a share of what was followed. The unit of intervals is the customer "
-        "or account."
-    )
+    return localized("suggestions-rest-on", suggested=suggested, days=DAYS, known=known)
 
 
 def widest(rows: Sequence[Row], release: Release) -> Row | None:

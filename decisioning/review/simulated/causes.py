@@ -12,6 +12,7 @@ from decisioning.review.narrative import gate_in_words, title_of
 from decisioning.review.simulated.outcomes import NOTHING, rows_of
 
 LOCALE = "en"
+_RULE = {"en": "the rule", "nl": "de regel"}
 LONGEST_TITLE = 60
 LEVELS = ("eligibility", "applicability", "suitability", "protection")
 
@@ -101,11 +102,11 @@ def _likely(computed: Computation, row: int) -> float:
     return float(computed.scores.ranking[at]) if scored else 0.0
 
 
-def gate_for_company(release: Release, gate: str) -> str:
+def gate_for_company(release: Release, gate: str, locale: str = LOCALE) -> str:
     """Return a gate in words; by its name where the catalogue does not describe it."""
     kind, _, name = gate.partition(":")
-    words = gate_in_words(release, gate, LOCALE)
-    return f"the rule {name}" if words == gate_in_words(release, f"{kind}:", LOCALE) and kind in LEVELS else words
+    words, undescribed = (gate_in_words(release, named, locale) for named in (gate, f"{kind}:"))
+    return f"{_RULE[locale]} {name}" if words == undescribed and kind in LEVELS else words
 
 
 def _first(decision: Decision) -> KeptPick | None:

@@ -36,6 +36,7 @@ from serving.commands.releases.population import (
     sample_people,
 )
 from serving.customers import exported_files
+from serving.pages.languages import Language
 from serving.pages.simulation.page import page_of
 from serving.settings import Workspace
 
@@ -141,18 +142,22 @@ def described(simulated: Simulated) -> dict[str, Any]:
 def with_gates_in_words(simulated: Simulated, figures: Mapping[str, Any]) -> dict[str, Any]:
     """Return the figures with each gate in words, too, as the release says them that has the gate."""
 
-    def words(row: Mapping[str, Any]) -> str:
+    def words(row: Mapping[str, Any]) -> dict[str, str]:
         release = simulated.after if row["after"] else simulated.before
-        return gate_for_company(release, row["gate"])
+        return {
+            name: gate_for_company(release, row["gate"], lang) for name, lang in (("text", "en"), ("text_nl", "nl"))
+        }
 
-    return {**figures, "withheld": [{**row, "text": words(row)} for row in figures["withheld"]]}
+    return {**figures, "withheld": [{**row, **words(row)} for row in figures["withheld"]]}
 
 
-def write_page(workspace: Workspace, out: Path, simulated: Simulated, figures: Mapping[str, Any]) -> None:
+def write_page(
+    workspace: Workspace, out: Path, simulated: Simulated, figures: Mapping[str, Any], lang: Language = "en"
+) -> None:
     """Write the page of a simulated change, which is removed once one of its examples is erased."""
     streams = tuple(stream for example in simulated.examples for stream in example.streams)
     with exported_files.written(workspace, out, "export", streams) as half:
-        half.write_text(page_of(figures), encoding="utf-8")
+        half.write_text(page_of(figures, lang), encoding="utf-8")
 
 
 def simulate(

@@ -6,10 +6,12 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
+from serving.pages.card.calibration import calibration_part
 from serving.pages.charts import Bar, bar_chart
 from serving.pages.figures import NOTHING, between, bracketed, count, estimate, number, percent, plural, ratio, spaced
-from serving.pages.parts import NO_DRAWING, PagePart, Sentence, calibration_part
+from serving.pages.parts import NO_DRAWING, PagePart, Sentence
 from serving.pages.tables import TextTable
+from serving.pages.wording import Wording
 
 Row = Mapping[str, Any]
 _SOURCES: Final = {
@@ -26,6 +28,16 @@ _CALIBRATION: Final = (
 )
 TAKES: Final = "It takes ten customers of either result."
 UNSEEN: Final = "This is the AUC, on customers that the model had not seen."
+_ENGLISH: Final = Wording(
+    "en",
+    {
+        "between": "{0}, between {1} and {2}",
+        "predicted": "Predicted",
+        "happened": "Happened",
+        "column-rows": "Rows",
+        "column-customers": "Customers",
+    },
+)
 _ADDS: Final = "Adds to the log odds"
 _MOVES: Final = "What one standard deviation more of each adds to the log odds, with its 95% interval."
 
@@ -108,7 +120,7 @@ def _ranking(auc: Row) -> Sentence:
 
 def _parts(action: Row) -> Iterator[PagePart]:
     if bins := action["reliability"]:
-        yield calibration_part("Predicted and happened", _CALIBRATION, bins, action["action"])
+        yield calibration_part("Predicted and happened", _CALIBRATION, bins, _ENGLISH, action["action"])
     if moved := action["moved_by"]:
         limits = [(spaced(m["feature"]), m["adds"], m["low"], m["high"]) for m in moved]
         drawing = bar_chart("What moves it most", [Bar(*limit) for limit in limits], ratio)

@@ -44,7 +44,7 @@ def _drawings() -> list[Any]:
         bar_chart("Share accepted", rates, percent),
         bar_chart("Offers by channel", counts, count, filled=True),
         bar_chart("Groups beside everybody else", [Bar("noord", 0.9, 0.7, 1.2)], ratio, around=1.0),
-        calibration_chart("Predicted and observed", bins, percent),
+        calibration_chart("Predicted and observed", bins, percent, ("predicted", "happened")),
     ]
 
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 from decisioning.catalogue.release import Release
 from decisioning.times import DAY_US
 from features.decisions.log import DecisionLog
+from training.evaluation.localized import fields, localized
 from training.evaluation.mean_difference import Totals, difference
 from training.rows.columns import floats
 
@@ -41,11 +42,7 @@ def discounts(log: DecisionLog, release: Release, now_us: int) -> dict[str, Any]
         if feature.dtype in ("enum", "bool"):
             asked = _GIVEN.format(feature=feature.name, amounts=amounts, since_us=now_us - DAYS * DAY_US)
             rows += _compared(feature.name, log.query(asked, release))
-    said = (
-        f"Intervals are over the customers or accounts of the decisions of {DAYS} days; left out are those whose group "
-        "is not known, and an acceptance counts, by what its action gives away now, once its window has closed."
-    )
-    return {"discounts": rows, "discounts_said": said}
+    return {"discounts": rows, **fields("discounts_said", localized("discounts-rest-on", days=DAYS))}
 
 
 def _compared(feature: str, given: pa.Table) -> Iterator[dict[str, Any]]:
