@@ -3,7 +3,7 @@
 from io import StringIO
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -26,6 +26,7 @@ def printed(result: dict[str, object], width: int) -> str:
 
 @settings(max_examples=examples(50))
 @given(ROWS, st.integers(40, 120))
+@example([[[10**27], *"abcdefg"]], 40)
 def test_no_cell_is_cut_and_every_column_is_shown_or_named(rows: list[list[object]], width: int) -> None:
     names = [f"column-{n}" for n in range(8)]
     text = printed({"found": [dict(zip(names, row, strict=True)) for row in rows]}, width)

@@ -81,7 +81,9 @@ def _width(table: Table) -> int:
 
 
 def _table(title: str, rows: list[dict[str, Any]], columns: list[str]) -> Table:
-    table = Table(*map(_words, columns), title=_words(title), title_justify="left", title_style="bold")
+    table = Table(title=_words(title), title_justify="left", title_style="bold")
+    for column in columns:
+        table.add_column(_words(column), overflow="fold")
     for row in rows[:MOST]:
         table.add_row(*(_cell(row.get(c), c) for c in columns))
     return table
