@@ -27,7 +27,18 @@ PASSWORD = "correct horse battery"
 WAITS, ENDED = ("opened", "transferred"), ("resolved", "cancelled")
 _FORM = re.compile(r'<form method="post" action="[^"]*?/(\w+)".*?</form>', re.DOTALL)
 _FIELD = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)"')
-_BUTTON = re.compile(r'<button type="submit" name="outcome" value="(\w+)"')
+_BUTTON = re.compile(r'<button type="submit"[^>]*? name="(outcome|is|reason)" value="([^"]*)"')
+SAID = ("Can you help me?", "I want to speak to a person", "This is terrible, I am angry", "Thank you, that is great")
+CALLS = """
+signals:
+  - id: call
+    retention_days: 30
+    fields:
+      - {name: conversation_id, dtype: string}
+      - {name: sentiment, dtype: float, min: -1, max: 1, tags: [emotion]}
+      - {name: complaint, dtype: bool, tags: [request]}
+      - {name: wants_person, dtype: bool, tags: [request]}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +67,9 @@ class Model:
 
     handovers: dict[str, Held] = field(default_factory=dict)
     outcomes: dict[str, str] = field(default_factory=dict)
+    overrides: dict[str, str] = field(default_factory=dict)
+    corrected: dict[str, bool] = field(default_factory=dict)
+    """The clicks that corrected something, and whether that still holds."""
     refused: list[tuple[str, str]] = field(default_factory=list)
     notes: int = 0
     messages: int = 0
@@ -82,11 +96,11 @@ class Scenario:
         anybody: tuple[Callable[[], None], ...] = (self.chat, self.write, self.decide, self.object, self.contest)
         acts: tuple[Callable[[str, str], None], ...] = (
             *(self.take, self.outcome, self.undo, self.note, self.withdraw),
-            *(self.transfer, self.give_back, self.resolve),
+            *(self.transfer, self.give_back, self.resolve, self.instead, self.correct),
         )
         self.chat()
         for _ in range(steps - 1):
-            step = self.chance.choices((*anybody, *acts), (3, 3, 3, 3, 3, 9, 6, 2, 3, 1, 2, 2, 2))[0]
+            step = self.chance.choices((*anybody, *acts), (3, 6, 3, 3, 3, 9, 6, 3, 3, 1, 2, 2, 2, 3, 5))[0]
             self.done[step.__name__] += 1
             if step in anybody:
                 step()  # type: ignore[call-arg]
@@ -104,8 +118,11 @@ class Scenario:
         self.model.handovers[shown["handover_id"]] = Held()
 
     def write(self) -> None:
-        number = self.chance.randrange(len(self.model.handovers))
-        said = signal("message", f"customer:{CUSTOMER}", text="Can you help me?", conversation_id=f"k-{number}")
+        """The customer writes, mostly in a conversation that somebody helps with."""
+        every = [one.state for one in self.model.handovers.values()]
+        helped = [at for at, state in enumerate(every) if state == "accepted" and self.chance.random() < OWN]
+        number = self.chance.choice(helped or range(len(every)))
+        said = signal("call", f"customer:{CUSTOMER}", text=self.chance.choice(SAID), conversation_id=f"k-{number}")
         assert self.client("POST", "/v1/signals", said)[1]["accepted"] == 1
         self.model.messages += 1
 
@@ -147,21 +164,41 @@ class Scenario:
         if handover not in self.model.holds(self.ids[name]):
             assert self.desks[name].get(f"/desk/{handover}")[0] == 403
             return
-        for act, fields, said in _forms(self.desks[name], f"/desk/{handover}"):
-            if act == "outcome" and said:
-                chosen = self.chance.choice(said)
-                for _ in range(self.chance.choice((1, 2))):
-                    assert self._post(name, handover, "outcome", **fields, outcome=chosen) == 303
-                self.model.outcomes[fields["once"]] = chosen
+        for fields in self._pressed(name, handover, "outcome"):
+            self.model.outcomes[fields["once"]] = fields["outcome"]
+            self.clicks[name] = fields["once"]
+
+    def instead(self, name: str, handover: str) -> None:
+        """Do something else than the desk suggests, for one of the reasons."""
+        if handover in self.model.holds(self.ids[name]):
+            for fields in self._pressed(name, handover, "instead"):
+                self.model.overrides[fields["once"]] = fields["reason"]
+
+    def correct(self, name: str, handover: str) -> None:
+        """Say that something was heard wrong in a conversation, if anything was said in it."""
+        if handover in self.model.holds(self.ids[name]):
+            for fields in self._pressed(name, handover, "correct"):
+                self.model.corrected[fields["once"]] = True
                 self.clicks[name] = fields["once"]
-                return
+
+    def _pressed(self, name: str, handover: str, act: str) -> Iterator[dict[str, str]]:
+        """Press a button of a form of the desk, perhaps twice, and yield what is sent; nothing if there is none."""
+        forms = [form for form in _forms(self.desks[name], f"/desk/{handover}") if form[0] == act and form[2]]
+        if forms:
+            _, fields, buttons = self.chance.choice(forms)
+            sent = {**fields, **dict([self.chance.choice(buttons)])}
+            for _ in range(self.chance.choice((1, 2))):
+                assert self._post(name, handover, act, **sent) == 303
+            yield sent
 
     def undo(self, name: str, handover: str) -> None:
         once = self.clicks.pop(name, "never")
         holds = handover in self.model.holds(self.ids[name])
         expected = (303 if once != "never" else 422) if holds else 409
         assert self._post(name, handover, "undo", once=once) == expected
-        if expected == 303:
+        if expected == 303 and once in self.model.corrected:
+            self.model.corrected[once] = False
+        elif expected == 303:
             self.model.outcomes[once] = "retracted"
 
     def note(self, name: str, handover: str) -> None:
@@ -213,8 +250,8 @@ class Scenario:
         return f"person:{person.id}"
 
 
-def _forms(browser: Browser, path: str) -> Iterator[tuple[str, dict[str, str], list[str]]]:
-    """Yield each form of a page: how its address ends, its hidden fields, and the outcomes of its buttons."""
+def _forms(browser: Browser, path: str) -> Iterator[tuple[str, dict[str, str], list[tuple[str, str]]]]:
+    """Yield each form of a page: how its address ends, its hidden fields, and what its buttons say."""
     status, _, page = browser.get(path)
     assert status == 200
     for form in _FORM.finditer(page):
@@ -241,6 +278,12 @@ def compare(client: Client, scenario: Scenario) -> None:
     said = {name: what for name, what in said.items() if not name.startswith("desk-ended-")}
     progress = {"maybe": "pitched", "later": "seen", "said": "pitched"}
     assert said == {f"desk-{once}": progress.get(what, what) for once, what in model.outcomes.items()}
+    overridden = {r["body"]["override_id"]: r["body"]["reason"] for r in records if r["kind"] == "override"}
+    assert overridden == {f"desk-{once}": reason for once, reason in model.overrides.items()}
+    corrections = [r["body"] for r in records if r["kind"] == "correction"]
+    undone = {body["undoes"] for body in corrections if "undoes" in body}
+    holds = {body["correction_id"]: body["correction_id"] not in undone for body in corrections if "undoes" not in body}
+    assert {name.removeprefix("desk-").rpartition("-")[0]: so for name, so in holds.items()} == model.corrected
     standing = client.brain.ledger.read(client.brain.subject_stream(CUSTOMER))[0]
     counted = Counter(one.outcome for happened in standing.outcomes.values() for one in happened)
     assert counted == Counter(what for what in model.outcomes.values() if what in ("accepted", "declined"))
@@ -266,12 +309,12 @@ def exported(client: Client) -> list[Json]:
 @pytest.mark.promise("desk.random")
 @pytest.mark.parametrize("seed", [7, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(100, 120))])
 def test_a_hundred_random_steps_leave_what_a_model_says(workspace: Path, seed: int) -> None:
-    made = small_workspace(workspace / str(seed))
+    made = small_workspace(workspace / str(seed), CALLS)
     for name in ("ann", "bob"):
         people.add(made, name, ["agent"], PASSWORD, "test")
     client = Client(Brain(made))
     scenario = Scenario(client, seed)
     scenario.run(STEPS)
     compare(client, scenario)
-    assert len(scenario.done) >= 10, "nearly every kind of step was taken"
+    assert len(scenario.done) >= 12, "nearly every kind of step was taken"
     client.brain.close()
