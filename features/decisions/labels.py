@@ -89,7 +89,7 @@ made AS (
   SELECT * FROM base WHERE reached
   UNION ALL BY NAME
   SELECT e.stream AS _stream, e.action AS _action, e.at_us AS _at_us, a.window_us
-  FROM events e JOIN actions a USING (action) WHERE e.kind = '{INSTEAD}'),
+  FROM events e JOIN actions a USING (action) WHERE e.kind = '{INSTEAD}' GROUP BY ALL HAVING sum(e.sign) > 0),
 named AS ({{named}}),
 happened AS (
   SELECT n.*, n.at_us - _at_us AS after_us, s.to_us, s.weight, s.ord,

@@ -80,9 +80,12 @@ _EVENT = {
     "corrects": {**_OUTCOME, **dict.fromkeys(("action", "offer_id", "state"), "VARCHAR"), "implied": "BOOLEAN"},
 }
 
-_JUDGEMENT = dict.fromkeys(
-    ("offer_id", "action", "verdict", "reason", "instead", "instead_offer", "field", "undoes"), "VARCHAR"
-)
+_JUDGEMENT = {
+    **dict.fromkeys(
+        ("offer_id", "action", "verdict", "reason", "instead", "instead_offer", "field", "undoes"), "VARCHAR"
+    ),
+    "undone_us": "BIGINT",
+}
 _LINK = {"person": "VARCHAR", "linked": "BOOLEAN", "visitor": "VARCHAR", "kind": "VARCHAR"}
 
 _DECIDED = """
@@ -151,8 +154,9 @@ links AS (
   SELECT seq, stream, kind AS stated, occurred_us, json_transform(body, '{link}') AS link
   FROM raw WHERE kind IN ('linked_to', 'link', 'unlink')),
 judged AS (
-  SELECT seq, stream, kind, occurred_us, json_transform(body, '{judgement}') AS said
-  FROM raw WHERE kind IN ('override', 'correction')),
+  SELECT seq, stream, kind, said, coalesce(said.undone_us, occurred_us) AS occurred_us,
+    CASE WHEN said.undoes IS NULL THEN 1 ELSE -1 END AS sign
+  FROM (SELECT *, json_transform(body, '{judgement}') AS said FROM raw WHERE kind IN ('override', 'correction'))),
 reviewed AS (
   SELECT seq, stream, occurred_us, json_transform(body, '{{"offered": "VARCHAR"}}').offered AS action
   FROM raw WHERE kind = 'request')
@@ -180,11 +184,11 @@ FROM links WHERE CASE WHEN stated = 'linked_to' THEN link.linked ELSE link.kind 
 UNION ALL BY NAME
 SELECT seq, 0 AS part, stream, coalesce(said.verdict, kind) AS kind, said.offer_id AS offer_id, said.action AS action,
   coalesce(said.reason, said.field) AS name, occurred_us AS at_us, NULL::DOUBLE AS value_eur,
-  NULL::BOOLEAN AS implied, CASE WHEN said.undoes IS NULL THEN 1 ELSE -1 END AS sign
+  NULL::BOOLEAN AS implied, sign
 FROM judged
 UNION ALL BY NAME
 SELECT seq, 1 AS part, stream, '{instead}' AS kind, NULL::VARCHAR AS offer_id, said.instead AS action,
-  NULL::VARCHAR AS name, occurred_us AS at_us, NULL::DOUBLE AS value_eur, NULL::BOOLEAN AS implied, 1 AS sign
+  NULL::VARCHAR AS name, occurred_us AS at_us, NULL::DOUBLE AS value_eur, NULL::BOOLEAN AS implied, sign
 FROM judged WHERE said.instead IS NOT NULL AND said.instead_offer IS NULL
 UNION ALL BY NAME
 SELECT seq, 1 AS part, stream, '{instead}' AS kind, NULL::VARCHAR AS offer_id, action,

@@ -1,7 +1,7 @@
 """Entries that go into the ledger, and records that come out of it."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from hashlib import sha256
@@ -37,6 +37,7 @@ LOOK = "look"
 """The kind of records that somebody looked at a subject."""
 OVERRIDE, CORRECTION = JUDGEMENTS = ("override", "correction")
 """The kinds of records of what a person said of a suggestion, and of a message."""
+_JUDGEMENT_IDS = ("override_id", "correction_id")
 Fields = Mapping[str, Any]
 
 
@@ -160,6 +161,15 @@ class Record:
         Reading it is much less work than reading all of a decision; raises as `Bodies.read` does.
         """
         return None if self.raw is None else self.bodies.read_folded(self.raw)
+
+
+def without_undone(records: Iterable[Record]) -> list[Record]:
+    """Return records without those of what people judged that were undone, and without what undid them."""
+    every = list(records)
+    judged = {record.seq: record.body or {} for record in every if record.kind in JUDGEMENTS}
+    undone = {body["undoes"] for body in judged.values() if "undoes" in body}
+    left_out = {seq for seq, body in judged.items() if "undoes" in body or undone & {*map(body.get, _JUDGEMENT_IDS)}}
+    return [record for record in every if record.seq not in left_out]
 
 
 @dataclass(frozen=True, slots=True)

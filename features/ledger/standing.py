@@ -36,7 +36,7 @@ Bodies, by kind (JSON objects; `occurred_us` is a column of the record, not part
   text, reviewer, answer, changed, and of what changed: reason, offered (an action that a person offers in place of the
   decision, and no more keeps from the customer) and excluded (an action that they keep from the customer from then on)
 - `override`: what a person did about a suggestion: override_id, decision_id, action, verdict, who, role; optional
-  offer_id, reason, instead, note
+  offer_id, reason, instead, note, and undoes (the override_id of what is undone) with undone_us (when that was)
 - `correction`: what a person says of a message: correction_id, event (its key), event_id, event_source, field, was, is,
   who, role; optional note, undoable_us (until when whoever said it may undo it), and undoes (the correction_id of what
   is undone). What is corrected or undone at the desk has handover_id in place of event_id and event_source

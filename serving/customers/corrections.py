@@ -10,7 +10,7 @@ from typing import Any, Final
 from decisioning.errors import Erased, NotFound, RequestError, RequestReused
 from decisioning.facts.signals import UNKNOWN_INTENT
 from decisioning.nearest import did_you_mean
-from features.ledger import Duplicate, Entry, Record
+from features.ledger import Duplicate, Entry, Record, now_us
 from features.ledger.records import CORRECTION, OVERRIDE
 from features.signals.conversations import message_of
 from features.signals.intake import event_key
@@ -52,6 +52,23 @@ async def record_override(brain: Brain, override: OverrideIn, *, by: Doer) -> It
         **_given(instead_offer=next(iter(also_suggested), None)),
     }
     return await _record(brain, "override_id", override.override_id, Entry(decision.stream, OVERRIDE, body, None), by)
+
+
+async def undo_override(brain: Brain, override_id: str, *, by: Doer, within_us: int) -> bool | None:
+    """Take back what a person did about a suggestion; again, it changes nothing.
+
+    :return: whether there was time left; None: nothing is recorded under this id
+    """
+    record = brain.ledger.lookup(_key(OVERRIDE, override_id))
+    if record is None or record.body is None:
+        return None
+    if now_us() - record.at_us > within_us:
+        return False
+    told = {name: value for name, value in record.body.items() if name not in (*_DOER, "note")}
+    name = f"undo-{override_id}"
+    body = {**told, "override_id": name, "undoes": override_id, "undone_us": record.counted_us}
+    await _record(brain, "override_id", name, Entry(record.stream, OVERRIDE, body, None), by)
+    return True
 
 
 async def record_correction(brain: Brain, correction: CorrectionIn, *, by: Doer) -> ItemResult:

@@ -23,7 +23,7 @@ from decisioning.routing.package_words import spoken_in
 from decisioning.times import iso
 from features.conversations.words import LINK, said_in
 from features.ledger import Record, now_us
-from features.ledger.records import CORRECTION
+from features.ledger.records import CORRECTION, without_undone
 from features.ledger.tables import RECORDS
 from features.messages.hearing.corrections import as_corrected, latest
 from features.signals.conversations import KeptSignal, latest_signals
@@ -220,7 +220,8 @@ def _signalled(signals: Sequence[KeptSignal], conversation: str) -> Iterator[Int
 
 def _events(brain: Brain, streams: Sequence[str], handover_id: str) -> Iterator[Interaction]:
     for stream in streams:
-        for record in map(brain.ledger.record_of, brain.ledger.select(_RECENT, {"stream": stream})):
+        records = map(brain.ledger.record_of, brain.ledger.select(_RECENT, {"stream": stream}))
+        for record in without_undone(records):
             yield from _of_record(record, handover_id)
 
 

@@ -124,6 +124,11 @@ def test_something_else_is_done_with_a_reason(page: Page, site: DeskSite) -> Non
     assert (override["verdict"], override["instead"], override["reason"]) == ("overridden", "tv-bundle", "wrong_moment")
     assert (override["who"].partition(":")[0], override["role"]) == ("person", "agent")
     assert override["note"] == f"{MARKUP} moves first"
+    page.get_by_role("button", name="Undo").click()
+    expect(suggestion(page)).not_to_have_text("Suggest the television bundle")
+    _, undone = site.records("override", customer)
+    assert (undone["undoes"], undone["override_id"]) == (override["override_id"], f"undo-{override['override_id']}")
+    assert "note" not in undone
     page.locator("#why-not").fill("payment-plan")
     page.get_by_role("button", name="Ask", exact=True).click()
     expect(page.locator(".work-tools .notice")).to_have_text("Not offered: a rule of the company.")

@@ -122,6 +122,8 @@ async def _open_loop(port: int, request: Request, per_second: float, count: int)
     idle: list[_Connection] = []
 
     async def one(number: int, due: float) -> None:
+        while idle and idle[-1].broken:  # one that was idle for ten seconds, which the server closes
+            idle.pop()
         connection = idle.pop() if idle else await _connect(port)
         load.answers.append(await connection.ask(number, request(number), due))
         if not connection.broken:

@@ -130,6 +130,17 @@ def test_what_a_person_chose_instead_is_the_outcome_of_no_offer_that_was_drawn(l
     ]
 
 
+@pytest.mark.promise("corrections.no-outcome")
+def test_what_was_chosen_instead_and_undone_takes_no_outcome_from_an_offer(ledger: Ledger) -> None:
+    for n in range(2):
+        ledger.append([entry(ledger, decision(ledger, n, "email")), reached(ledger, n, "delivered")])
+        ledger.append([overridden(ledger, n, instead="tea")])
+    undone = {"override_id": "undo-o1", "undoes": "o1", "undone_us": THEN_US + 1 + DAY_US}
+    ledger.append([overridden(ledger, 1, days=1.5, instead="tea", **undone)])
+    ledger.append([outcome(ledger, n, offer=False, days=2) for n in range(2)])
+    assert rows(ledger, "_id, _succeeded") == [("d0.0", False), ("d1.0", True)]
+
+
 @pytest.mark.promise("me.changed")
 def test_what_a_reviewer_offers_is_the_outcome_of_no_offer_that_was_drawn(ledger: Ledger) -> None:
     for n in range(2):

@@ -82,6 +82,10 @@ def _said(ledger: Ledger, action: str, n: int, nth: int) -> Iterable[Entry]:
         yield judged("accepted_suggestion")
     if action == "where-is-it" and nth == 0:
         yield judged("regretted", "other")
+    if action == "bigger-plan" and nth < 5:
+        wrong = judged("overridden", "price")
+        told = {"override_id": f"undo-o{n}", "undoes": wrong.folded["override_id"], "undone_us": wrong.occurred_us}
+        yield from (wrong, Entry(wrong.stream, "override", {**wrong.folded, **told}, LATER_US))
 
 
 @pytest.fixture(scope="module")
@@ -95,11 +99,13 @@ def test_the_report_tells_what_people_did_with_suggestions_and_why(report: Repor
     counts = ("suggested", "known", "customers", "times_followed", "times_overridden", "times_regretted")
     assert [rows["stay-offer"][name] for name in counts] == [150, 150, 150, 75, 75, 0]
     assert [rows["where-is-it"][name] for name in counts] == [150, 150, 150, 150, 0, 1]
+    assert [rows["bigger-plan"][name] for name in counts] == [150, 150, 150, 150, 0, 0], "what was undone is nothing"
     assert rows["rarely"]["known"] == 80, "of what nobody said anything of, nothing is known"
     overridden = rows["stay-offer"]["overridden"]
     assert overridden["low"] < overridden["value"] == 0.5 < overridden["high"]
     reasons = [(r["action"], r["verdict"], r["reason"], r["times"]) for r in report["override_reasons"]]
     assert reasons[:2] == [("stay-offer", "overridden", "wrong_moment", 44), ("stay-offer", "overridden", "price", 31)]
+    assert "bigger-plan" not in {action for action, *_ in reasons}
     wording = report_wording("en")
     sentences = suggested(report, wording)
     assert "`stay-offer` was overridden 31 times: price." in sentences

@@ -44,7 +44,7 @@ WITH pitched AS (
 known AS (
   SELECT stream, offer_id, bool_or(kind = 'overridden') AS overridden, bool_or(kind = 'regretted') AS regretted
   FROM (FROM pitched UNION ALL SELECT stream, offer_id, kind FROM events
-    WHERE kind IN ('accepted_suggestion', 'overridden', 'regretted'))
+    WHERE kind IN ('accepted_suggestion', 'overridden', 'regretted') GROUP BY ALL HAVING sum(sign) > 0)
   GROUP BY stream, offer_id)
 SELECT _action AS action, _customer AS customer, k.overridden IS NOT NULL AS known,
   NOT coalesce(k.overridden, false) AS followed, coalesce(k.overridden, false) AS overridden,
@@ -55,11 +55,11 @@ WHERE _source = 'decision' AND _action <> 'none' AND _at_us > {since_us} AND _at
 ORDER BY _action, _at_us, _id
 """
 _REASONS = """
-SELECT action, kind AS verdict, name AS reason, count(*) AS times,
+SELECT action, kind AS verdict, name AS reason, sum(sign)::BIGINT AS times,
   count(DISTINCT coalesce(_customer, stream)) AS customers
 FROM events LEFT JOIN units ON _stream = stream
 WHERE kind IN ('overridden', 'regretted') AND at_us > {since_us} AND at_us <= {now_us}
-GROUP BY ALL ORDER BY times DESC, action, verdict, reason
+GROUP BY ALL HAVING sum(sign) > 0 ORDER BY times DESC, action, verdict, reason
 """
 _CORRECTED = """
 SELECT name AS field, sum(sign)::BIGINT AS times, count(DISTINCT coalesce(_customer, stream)) AS customers

@@ -84,7 +84,7 @@ async def do_instead(desk: Desk, visitor: Visitor, handover_id: str, fields: dic
     await desk.note_doing(
         visitor, handover_id, "overridden", once, **about, **({"instead": instead} if instead else {})
     )
-    return f"{DESK}/{handover_id}?done=overridden"
+    return f"{DESK}/{handover_id}?done=overridden&once={once}"
 
 
 async def keep_note(desk: Desk, visitor: Visitor, handover_id: str, fields: dict[str, str]) -> str:

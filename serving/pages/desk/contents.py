@@ -53,7 +53,7 @@ _SLOTS: Final = 12
 _ANSWERS: Final = ("accepted", "maybe", "declined", "later")
 _PROGRESS: Final = ("maybe", "later")
 """Answers that every action has; the others are there if the action declares them as outcomes."""
-_UNDOABLE: Final = ("kept", "doubted", "corrected", "sale-agreed", "sale-confirmed", "sale-withdrawn")
+_UNDOABLE: Final = ("kept", "doubted", "overridden", "corrected", "sale-agreed", "sale-confirmed", "sale-withdrawn")
 """What a page says of a click that can be undone."""
 _ABSENT: Final = {"text": None, "customer_id": None, "visitor_id": None, "first": False}
 """What a handover need not have."""

@@ -1,10 +1,13 @@
 """How the last click at the desk is undone, for ten seconds."""
 
+from functools import partial
+
 from decisioning.errors import RequestError
 from features.ledger import now_us
 from features.ledger.past.changes import RETRACTED
 from serving.contract import OutcomeIn
 from serving.customers import outcomes
+from serving.customers.corrections import undo_override
 from serving.pages.desk.acts import UNDO_US, once_of, parsed
 from serving.pages.desk.sales import steps
 from serving.pages.desk.sales.steps import Click
@@ -25,6 +28,8 @@ async def undo_click(desk: Desk, visitor: Visitor, handover_id: str, fields: dic
     if undone is None:
         undone = await _undo_doubt(desk, visitor, handover_id, once)
     if undone is None:
+        undone = await _undo_override(desk, visitor, handover_id, once)
+    if undone is None:
         undone = await _undo_answer(desk, visitor, handover_id, once)
     if undone is None:
         raise RequestError("once", "nothing of this form is recorded, so nothing can be undone")
@@ -43,6 +48,15 @@ async def _undo_doubt(desk: Desk, visitor: Visitor, handover_id: str, once: str)
     if record.body is not None and "answers" in record.body:
         await _retract(desk, visitor, handover_id, str(record.body["answers"]))
     return True
+
+
+async def _undo_override(desk: Desk, visitor: Visitor, handover_id: str, once: str) -> bool | None:
+    """Take back that the agent does something else; return whether there was time left, None if they do not."""
+    work = partial(undo_override, by=visitor.doer, within_us=UNDO_US)
+    undone = await desk.brain.pools.short.run_async(work, desk.brain, f"desk-{once}")
+    if undone:
+        await desk.note_doing(visitor, handover_id, "undone", f"undo-{once}", undoes=once)
+    return undone
 
 
 async def _undo_answer(desk: Desk, visitor: Visitor, handover_id: str, once: str) -> bool | None:

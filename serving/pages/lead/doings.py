@@ -12,7 +12,7 @@ from sqlalchemy import Integer, Row, bindparam, select
 
 from decisioning.times import DAY_US, iso
 from features.ledger import Record, now_us
-from features.ledger.records import CORRECTION, OVERRIDE
+from features.ledger.records import CORRECTION, OVERRIDE, without_undone
 from features.ledger.tables import HANDOVERS, IS_COMPLAINT, LOOKS, OUTCOMES, RECORDS, SAID_BY_PEOPLE
 from serving.brain.runtime import Brain
 from serving.customers.stated_looks import STATED_REASONS
@@ -57,9 +57,10 @@ def doings(brain: Brain) -> Json:
     now = now_us()
     week, before = now - _WEEK_US, now - 2 * _WEEK_US
     consents = _said(brain, "consent", before, MOST_CONSENTS)
-    corrected = (str((record.body or {})["field"]) for record in _said(brain, CORRECTION, week, _ALL))
+    overridden, wrong = (without_undone(_said(brain, kind, week, _ALL)) for kind in (OVERRIDE, CORRECTION))
+    corrected = (str((record.body or {})["field"]) for record in wrong)
     return {
-        "overrides": overrides(_said(brain, OVERRIDE, week, _ALL)),
+        "overrides": overrides(overridden),
         "corrections": Counter(corrected).most_common(),
         "looks": [_look(brain.ledger.record_of(row)) for row in brain.ledger.select(_LOOKED, {"since": week})],
         "annoys": annoyances([*_complaints(brain, before), *_refusals(consents)], now),

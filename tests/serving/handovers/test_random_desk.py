@@ -68,6 +68,8 @@ class Model:
     handovers: dict[str, Held] = field(default_factory=dict)
     outcomes: dict[str, str] = field(default_factory=dict)
     overrides: dict[str, str] = field(default_factory=dict)
+    undone: set[str] = field(default_factory=set)
+    """The clicks that did something else and were undone."""
     corrected: dict[str, bool] = field(default_factory=dict)
     """The clicks that corrected something, and whether that still holds."""
     refused: list[tuple[str, str]] = field(default_factory=list)
@@ -173,6 +175,7 @@ class Scenario:
         if handover in self.model.holds(self.ids[name]):
             for fields in self._pressed(name, handover, "instead"):
                 self.model.overrides[fields["once"]] = fields["reason"]
+                self.clicks[name] = fields["once"]
 
     def correct(self, name: str, handover: str) -> None:
         """Say that something was heard wrong in a conversation, if anything was said in it."""
@@ -198,6 +201,8 @@ class Scenario:
         assert self._post(name, handover, "undo", once=once) == expected
         if expected == 303 and once in self.model.corrected:
             self.model.corrected[once] = False
+        elif expected == 303 and once in self.model.overrides:
+            self.model.undone.add(once)
         elif expected == 303:
             self.model.outcomes[once] = "retracted"
 
@@ -278,8 +283,10 @@ def compare(client: Client, scenario: Scenario) -> None:
     said = {name: what for name, what in said.items() if not name.startswith("desk-ended-")}
     progress = {"maybe": "pitched", "later": "seen", "said": "pitched"}
     assert said == {f"desk-{once}": progress.get(what, what) for once, what in model.outcomes.items()}
-    overridden = {r["body"]["override_id"]: r["body"]["reason"] for r in records if r["kind"] == "override"}
-    assert overridden == {f"desk-{once}": reason for once, reason in model.overrides.items()}
+    overrides = [r["body"] for r in records if r["kind"] == "override"]
+    reasons = {body["override_id"]: body["reason"] for body in overrides if "undoes" not in body}
+    assert reasons == {f"desk-{once}": reason for once, reason in model.overrides.items()}
+    assert {body["undoes"] for body in overrides if "undoes" in body} == {f"desk-{once}" for once in model.undone}
     corrections = [r["body"] for r in records if r["kind"] == "correction"]
     undone = {body["undoes"] for body in corrections if "undoes" in body}
     holds = {body["correction_id"]: body["correction_id"] not in undone for body in corrections if "undoes" not in body}

@@ -1,8 +1,10 @@
 """What the lead's page tells of a week is all of it, and costs the same however much else is recorded."""
 
+import asyncio
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,10 @@ import pytest
 from sqlalchemy.dialects import sqlite
 
 from decisioning.times import DAY_US, iso
-from features.ledger import now_us
-from serving.access.looks import Looker, record_looks
+from features.ledger import Entry, now_us
+from serving.access.looks import Doer, Looker, record_looks
 from serving.brain.runtime import Brain
+from serving.customers.corrections import undo_override
 from serving.pages.lead import doings
 from tests.serving.workspaces import Client, ask, consent, small_workspace, welcome
 
@@ -75,6 +78,24 @@ def what_people_did(client: Client) -> None:
         Looker("person:a", "agent", "handover", "service"),
     ]
     record_looks(client.brain.ledger, [one.at(client.brain.subject_stream("c-1"), {}) for one in looks])
+
+
+def test_what_was_undone_is_none_of_the_week(client: Client) -> None:
+    what_people_did(client)
+    lead, ledger = Doer("person:1", "agent"), client.brain.ledger
+    undo = partial(undo_override, client.brain, "o-1", by=lead)
+    assert asyncio.run(undo(within_us=-1)) is False
+    assert found(client) == FOUND
+    for _ in range(2):
+        assert asyncio.run(undo(within_us=DAY_US)) is True
+    assert asyncio.run(undo_override(client.brain, "o-2", by=lead, within_us=DAY_US)) is None
+    assert found(client) == ([], *FOUND[1:])
+    wrong = {"correction_id": "k-1", "field": "wish", "is": False, **lead.fields}
+    stream = client.brain.subject_stream("c-1")
+    ledger.append([Entry(stream, "correction", wrong, None)])
+    assert doings.doings(client.brain)["corrections"] == [("wish", 1)]
+    ledger.append([Entry(stream, "correction", {**wrong, "correction_id": "k-2", "undoes": "k-1"}, None)])
+    assert doings.doings(client.brain)["corrections"] == []
 
 
 def found(client: Client) -> tuple[Any, ...]:
