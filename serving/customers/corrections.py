@@ -64,9 +64,9 @@ async def undo_override(brain: Brain, override_id: str, *, by: Doer, within_us: 
         return None
     if now_us() - record.at_us > within_us:
         return False
-    told = {name: value for name, value in record.body.items() if name not in (*_DOER, "note")}
+    judged = {name: value for name, value in record.body.items() if name not in (*_DOER, "note")}
     name = f"undo-{override_id}"
-    body = {**told, "override_id": name, "undoes": override_id, "undone_us": record.counted_us}
+    body = {**judged, "override_id": name, "undoes": override_id, "undone_us": record.counted_us}
     await _record(brain, "override_id", name, Entry(record.stream, OVERRIDE, body, None), by)
     return True
 
