@@ -6,11 +6,10 @@ with `_` belong to the log, the others are the facts as served.
 """
 
 import fcntl
-import glob
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -25,8 +24,8 @@ import pyarrow.parquet as pq
 from decisioning.catalogue.release import Release
 from decisioning.times import DAY_US, WEEK_US
 from features.decisions.labels import label_columns, labels_sql, longest_window_us, outcome_tables
-from features.decisions.parsing import KINDS, ParsedRecords, fact_columns, no_rows, parse
-from features.decisions.people import PEOPLE
+from features.decisions.parsing import KINDS, ParsedRecords, fact_columns, parse
+from features.decisions.queries import AS_WRITTEN, KEYS, NO_EVENTS, Labels, LogQueries, quoted
 from features.duck import DuckDBPyConnection, connected, remove_abandoned
 from features.files import replace_file
 from features.ledger import Ledger
@@ -39,11 +38,10 @@ _MONDAY_US = 4 * DAY_US
 _PAGE = 20_000
 _MAX_BUFFERED = 200_000
 """How many rows and events are buffered before they are written to files."""
+_MOST_TOGETHER = 50_000
+"""How many rows of several weeks are labelled at once at most."""
 _LAYOUT = 7
 """The version of the columns; files of another version are made again from the ledger."""
-_AS_WRITTEN = "union_by_name = true, hive_partitioning = false"
-"""How files are read: columns by name, and none from folders' names, such as `year=2026`."""
-_KEYS = "_stream, _id, _at_us, _action, _told, _source, _channel, _counts_on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +91,7 @@ class DecisionLog:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._rows, self._events, self._state = folder / "rows", folder / "events", folder / "state.json"
+        self._queries = LogQueries(folder, lambda: int(self._read_state()["at_us"]))
 
     def update(self, ledger: Ledger, release: Release, now_us: int, progress: Progress | None = None) -> LogUpdate:
         """Add the records since the last update, and label rows whose windows have closed or that were corrected.
@@ -137,38 +136,11 @@ class DecisionLog:
         :param outcome: label rows by whether this outcome came, instead of any positive outcome of their action
         :param shared: as in `labels_sql`; `outcome` must be given
         """
-        with connected(self._folder) as connection:
-            connection.register("no_rows", _no_rows(tuple(fact_columns(release.schema).items()), self._folder))
-            connection.sql(f"CREATE VIEW all_events AS {self._files(self._events, _NO_EVENTS)}")
-            connection.sql(f"CREATE VIEW restricted AS {_RESTRICTED}")
-            connection.sql(f"CREATE VIEW all_rows AS {self._files(self._rows, 'SELECT * FROM no_rows')}")
-            connection.sql("CREATE VIEW visible AS SELECT * FROM all_rows WHERE _stream NOT IN (FROM restricted)")
-            connection.sql("CREATE VIEW events AS SELECT * FROM all_events WHERE stream NOT IN (FROM restricted)")
-            connection.sql(f"CREATE VIEW units AS {_UNITS}")
-            self._view(connection, release, outcome, shared=shared)
-            return connection.sql(sql).to_arrow_table()
+        return self._queries.query(sql, release, Labels(outcome, shared))
 
-    def _view(self, connection: DuckDBPyConnection, release: Release, outcome: str | None, *, shared: bool) -> None:
-        """Create the view `log`: with the files' labels, or with those by `outcome` at the time of the last update."""
-        if outcome is None:
-            connection.sql("CREATE VIEW log AS FROM visible")
-            return
-        tables = {**outcome_tables(release, outcome), "now": pa.table({"us": [self._read_state()["at_us"]]})}
-        for name, table in tables.items():
-            connection.register(name, table)
-        connection.sql(f"CREATE TABLE rows AS SELECT {_KEYS} FROM visible")
-        connection.sql(f"CREATE TABLE labels AS {labels_sql(shared=shared)}")
-        connection.sql(
-            f"CREATE VIEW log AS SELECT v.* EXCLUDE ({', '.join(label_columns())}), l.* EXCLUDE (_stream, _id) "
-            "FROM visible v JOIN labels l USING (_stream, _id)"
-        )
-
-    def _files(self, folder: Path, empty: str) -> str:
-        """Return SQL for all files of a folder, with every column of any of them; `empty` is SQL for no rows."""
-        if not any(folder.glob("*.parquet")):
-            return empty
-        files = f"{_quoted(folder)}/*.parquet"
-        return f"{empty} UNION ALL BY NAME SELECT * FROM read_parquet('{files}', {_AS_WRITTEN})"
+    def reading(self) -> AbstractContextManager[None]:
+        """Let the queries of one thread share a database until a file changes, as reports ask dozens of them."""
+        return self._queries.reading()
 
     def forget(self, streams: Collection[str]) -> int:
         """Remove subjects from every file, and return how many of them had rows or events."""
@@ -243,29 +215,41 @@ class DecisionLog:
         with connected(self._folder) as connection:
             for name, table in tables.items():
                 connection.register(name, table)
-            return sum(self._label(connection, week, week + reach) for week in weeks)
+            return sum(self._label(connection, files, reach) for files in self._together(weeks))
 
-    def _label(self, connection: DuckDBPyConnection, week: int, until: int) -> bool:
-        """Label the rows of a week from the events up to week `until`, and tell whether the file changed."""
-        path = self._rows / f"{_name(week)}.parquet"
-        existing = pq.read_table(path)
-        connection.register("bucket", existing)
+    def _together(self, weeks: Iterable[int]) -> Iterator[dict[int, pa.Table]]:
+        """Yield the rows of weeks that are labelled at once: weeks in a row that are small and have one schema."""
+        files: dict[int, pa.Table] = {}
+        for week in weeks:
+            rows = pq.read_table(self._rows / f"{_name(week)}.parquet")
+            many = sum(map(len, files.values())) + len(rows) > _MOST_TOGETHER
+            if files and (many or any(not rows.schema.equals(other.schema) for other in files.values())):
+                yield files
+                files = {}
+            files[week] = rows
+        if files:
+            yield files
+
+    def _label(self, connection: DuckDBPyConnection, files: Mapping[int, pa.Table], reach: int) -> int:
+        """Label the rows of some weeks, each from the events of `reach` weeks more; return how many files changed."""
+        first, until = min(files), max(files) + reach
+        connection.register("bucket", pa.concat_tables(files.values()))
         connection.sql("CREATE OR REPLACE TABLE people AS SELECT DISTINCT _stream FROM bucket")
-        row_files = [f for w in range(week, until + 1) if (f := self._rows / f"{_name(w)}.parquet").exists()]
-        event_files = [f for f in sorted(self._events.glob("*.parquet")) if _week_of(f) >= week - 1]
-        events = _of_people(event_files, "*", "stream") if event_files else _NO_EVENTS
-        connection.sql(f"CREATE OR REPLACE TABLE rows AS {_of_people(row_files, _KEYS, '_stream')}")
+        row_files = [f for w in range(first, until + 1) if (f := self._rows / f"{_name(w)}.parquet").exists()]
+        event_files = [f for f in sorted(self._events.glob("*.parquet")) if _week_of(f) >= first - 1]
+        events = _of_people(event_files, "*", "stream") if event_files else NO_EVENTS
+        connection.sql(f"CREATE OR REPLACE TABLE rows AS {_of_people(row_files, KEYS, '_stream')}")
         connection.sql(f"CREATE OR REPLACE TABLE events AS {events}")
-        facts = [f'b."{c}"' for c in existing.column_names if c not in label_columns()]
+        facts = [f'b."{c}"' for c in files[first].column_names if c not in label_columns()]
         labelled = connection.sql(
             f"SELECT {', '.join(facts)}, l.* EXCLUDE (_stream, _id) "
             f"FROM bucket b JOIN ({labels_sql()}) l USING (_stream, _id) "
             "ORDER BY b._at_us, b._stream, b._id"
         ).to_arrow_table()
-        if labelled.equals(existing):
-            return False
-        _write(path, labelled)
-        return True
+        changed = [(week, rows) for week, rows in _by_week(labelled, "_at_us") if not rows.equals(files[week])]
+        for week, rows in changed:
+            _write(self._rows / f"{_name(week)}.parquet", rows)
+        return len(changed)
 
     def _usable_state(self) -> dict[str, Any]:
         """Return the state of the files. Files of another layout are deleted, and the ledger is read from the start."""
@@ -299,44 +283,12 @@ class DecisionLog:
         replace_file(self._state, lambda half: half.write_text(json.dumps(state)))
 
 
-_RESTRICTED = (
-    "SELECT stream FROM all_events WHERE kind = 'flag' GROUP BY stream HAVING arg_max(name, (at_us, name)) = 'true'"
-)
-_UNITS = f"""
-WITH RECURSIVE {PEOPLE}
-SELECT _stream, coalesce(max(account) OVER (PARTITION BY person), person) AS _customer FROM (
-  SELECT v._stream, coalesce(any_value(p._person), v._stream) AS person, max(v._account) AS account
-  FROM visible v LEFT JOIN people p USING (_stream) GROUP BY v._stream)
-"""
-_NO_EVENTS = (
-    "SELECT 0::BIGINT seq, 0::BIGINT part, '' stream, '' kind, '' offer_id, '' AS action, '' AS name, 0::BIGINT at_us, "
-    "0.0::DOUBLE value_eur, false implied, 0 sign WHERE false"
-)
-
-
 def _of_people(files: Iterable[Path], columns: str, stream: str) -> str:
     """Return SQL for the rows of the table `people` in these files; `stream` is the column of the subject."""
-    listed = ", ".join(f"'{_quoted(f)}'" for f in files)
+    listed = ", ".join(f"'{quoted(f)}'" for f in files)
     return (
-        f"SELECT {columns} FROM read_parquet([{listed}], {_AS_WRITTEN}) WHERE {stream} IN (SELECT _stream FROM people)"
+        f"SELECT {columns} FROM read_parquet([{listed}], {AS_WRITTEN}) WHERE {stream} IN (SELECT _stream FROM people)"
     )
-
-
-def _quoted(path: Path) -> str:
-    """Return the path as DuckDB reads it in a text: without escapes, a folder `shop[12]` is a pattern for others."""
-    return glob.escape(str(path)).replace("'", "''")
-
-
-@lru_cache(maxsize=16)
-def _no_rows(facts: tuple[tuple[str, str], ...], spill: Path) -> pa.Table:
-    """Return a table without rows but with every column that a row of a release with these facts has.
-
-    It is kept, since a report asks hundreds of queries and each needs it.
-    """
-    rows = no_rows(dict(facts), spill)
-    for name, kind in label_columns().items():
-        rows = rows.append_column(name, pa.array([], kind))
-    return rows
 
 
 def _rules_hash(release: Release) -> str:

@@ -132,9 +132,16 @@ class CallTriedIn(RequestBody):
 class SaleStepIn(RequestBody):
     """What became of a sale by voice: it was confirmed, or the customer withdrew. `step_id` means one thing told.
 
-    `offer_id`: the offer that the customer agreed to at the desk.
+    `offer_id`: the offer that the customer agreed to at the desk. `occurred_at`: when it happened, such as when the
+    letter was sent by which they withdrew; by default now.
     """
 
     step_id: SubjectId
     offer_id: SubjectId
     step: Literal["confirmed", "withdrawn"]
+    occurred_at: AwareDatetime | None = None
+
+    @model_validator(mode="after")
+    def _plausible(self) -> Self:
+        check_plausible("occurred_at", self.occurred_at)
+        return self

@@ -1,9 +1,10 @@
 """What the commands that learn work on: the stores of one workspace, the release that serves and the models."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from decisioning.catalogue.files import read, unpack
 from decisioning.catalogue.release import Release
@@ -17,6 +18,9 @@ from training.rows.logged import ReleaseOf
 
 if TYPE_CHECKING:  # Feast takes seconds to import
     from features.profile.offline import History
+
+Asked = ParamSpec("Asked")
+Returned = TypeVar("Returned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +81,16 @@ class LearningContext:
         """Bring the log of decisions up to date with the ledger, and return it."""
         self.log.update(self.ledger, self.release, now_us, progress)
         return self.log
+
+
+def reads_log(
+    work: Callable[Concatenate[LearningContext, Asked], Returned],
+) -> Callable[Concatenate[LearningContext, Asked], Returned]:
+    """Let the queries of a step of learning share what each would otherwise make anew, see `DecisionLog.reading`."""
+
+    @wraps(work)
+    def reading(context: LearningContext, /, *args: Asked.args, **named: Asked.kwargs) -> Returned:
+        with context.log.reading():
+            return work(context, *args, **named)
+
+    return reading

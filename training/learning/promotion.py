@@ -12,7 +12,7 @@ from features.matrix import FeatureMatrix
 from features.messages.hearing.model import KIND as HEARING
 from training.fitting.frozen import check_frozen
 from training.fitting.terms import check_terms
-from training.learning.context import LearningContext
+from training.learning.context import LearningContext, reads_log
 from training.learning.evidence import Verdict
 from training.learning.fairness import standing_guards
 from training.learning.late_harm import late_harm, watch_after, watched_trial
@@ -54,6 +54,7 @@ def _signature(content: Mapping[str, object], secret: bytes) -> str:
     return hmac.digest(secret, json.dumps(dict(content), sort_keys=True).encode(), "sha256").hex()
 
 
+@reads_log
 def promote(
     context: LearningContext,
     now_us: int,

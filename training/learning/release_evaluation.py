@@ -35,7 +35,7 @@ from training.evaluation.estimators import check_average, claim_of
 from training.evaluation.policies import Reward
 from training.evaluation.slates import WEIGHINGS, SlateEstimate, SlateLog, estimate_beyond_model, estimate_slates
 from training.fitting.intervals import MIN_CUSTOMERS, mean_interval
-from training.learning.context import LearningContext
+from training.learning.context import LearningContext, reads_log
 from training.model.frame import Floats, Ints
 from training.reporting.evidence_text import left_out_why, rests_on
 from training.reporting.registration import Result
@@ -115,6 +115,7 @@ class _Support:
     decisions: float
 
 
+@reads_log
 def evaluate_release(
     context: LearningContext, question: ReleaseQuestion, *, now_us: int, progress: Progress | None = None
 ) -> Result:

@@ -8,7 +8,7 @@ from decisioning.errors import NotFound, Refused
 from decisioning.times import iso
 from features.approvals.door import gone_round
 from training.evaluation.localized import fields, localized
-from training.learning.context import LearningContext
+from training.learning.context import LearningContext, reads_log
 from training.learning.fairness import fairness_guards, fairness_said
 from training.learning.rankings import last_rankings
 from training.learning.trials import assess
@@ -23,6 +23,7 @@ from training.reporting.registration import Result
 from training.reporting.suggestions import suggestions
 
 
+@reads_log
 def report(context: LearningContext, now_us: int) -> Result:
     """Return every section of the report, as plain JSON types."""
     log, release = context.updated_log(now_us), context.release

@@ -8,7 +8,7 @@ from decisioning.errors import Refused
 from decisioning.times import iso
 from features.decisions.log import Progress
 from training.fitting.propensity import Recipe
-from training.learning.context import LearningContext
+from training.learning.context import LearningContext, reads_log
 from training.learning.evidence import Verdict
 from training.learning.late_harm import watched_trial
 from training.learning.promotion import go_back_from_harm, promote
@@ -22,6 +22,7 @@ Rule = Literal["ask", "rule"]
 run is returned instead."""
 
 
+@reads_log
 def retrain(
     context: LearningContext,
     now_us: int,

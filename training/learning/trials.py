@@ -22,7 +22,7 @@ from features.decisions.parsing import NOTHING
 from features.decisions.worth import catalogue_eur
 from training.evaluation.policies import Reward
 from training.fitting.intervals import ConfidenceInterval
-from training.learning.context import LearningContext, TrialRules
+from training.learning.context import LearningContext, TrialRules, reads_log
 from training.learning.evidence import (
     Guard,
     TrialOutcomes,
@@ -101,6 +101,7 @@ def stage_of(trial: Trial) -> str:
     return "share" if trial.share else "shadow"
 
 
+@reads_log
 def assess(context: LearningContext, now_us: int) -> tuple[Verdict, Result]:
     """Return the verdict on the trial so far, and the figures behind it. The log is taken as it was last updated.
 

@@ -30,7 +30,7 @@ from training.fitting.risk import RiskModel, one_action
 from training.fitting.scoring import write_scores
 from training.fitting.tuning import TUNING, tune
 from training.fitting.uplift import Contrasts, uplift_summary, with_effects
-from training.learning.context import LearningContext
+from training.learning.context import LearningContext, reads_log
 from training.learning.promotion import champion_model, promote
 from training.learning.rankings import compare_rankings
 from training.model.frame import TrainingSet, rarer_label, units_with
@@ -57,6 +57,7 @@ MIN_EVENTS = 20
 """The customers with a row of either label that a model needs at least."""
 
 
+@reads_log
 def train(
     context: LearningContext,
     *,
@@ -161,6 +162,7 @@ def _updated_log(context: LearningContext, now_us: int, progress: Progress | Non
     return log
 
 
+@reads_log
 def train_risk(
     context: LearningContext,
     *,
@@ -234,6 +236,7 @@ def register_champion(context: LearningContext, trained: TrainedModel, now_us: i
     return version
 
 
+@reads_log
 def evaluate(
     context: LearningContext,
     *,

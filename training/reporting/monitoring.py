@@ -101,6 +101,11 @@ SELECT log.* FROM log JOIN drawn USING (_id) WHERE _source = 'decision' ORDER BY
 
 def watch(log: DecisionLog, release: Release, now_us: int) -> dict[str, Any]:
     """Return every section of the report, as plain JSON types. None of them describes a single customer."""
+    with log.reading():
+        return _sections(log, release, now_us)
+
+
+def _sections(log: DecisionLog, release: Release, now_us: int) -> dict[str, Any]:
     since_us = now_us - RECENT_DAYS * DAY_US
     compared = lift_told(log, release, now_us)
 

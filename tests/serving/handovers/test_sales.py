@@ -10,7 +10,7 @@ import pytest
 from decisioning.catalogue.people.selling import version_of
 from decisioning.errors import BrainError, NotFound, RequestError, WrongState
 from decisioning.facts.sales import SaleStep, check_sale, sale_of
-from decisioning.times import DAY_US
+from decisioning.times import DAY_US, iso
 from features.decisions.log import DecisionLog
 from features.ledger import now_us
 from serving.access.looks import Doer
@@ -152,6 +152,33 @@ def test_systems_tell_what_became_of_a_sale_and_never_that_it_was_agreed(client:
     assert told("s-3", "withdrawn") == (200, 1)
     assert (talk.sale, talk.outcomes) == (["withdrawn"], ["declined"])
     assert [one.get("handover_id") for one in talk.records()] == [talk.handover, None, None]
+
+
+@pytest.mark.promise("desk.sales")
+def test_a_letter_that_comes_late_withdraws_as_of_when_it_was_sent(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talk, shop = Talk(client, "c-15"), client.of_scope("decide")
+    talk.step("agreed", "o-1")
+    talk.step("confirmed", "o-2")
+    sent_us = now_us()
+    monkeypatch.setattr(steps, "now_us", lambda: now_us() + 15 * DAY_US)
+
+    def told(at_us: int | None) -> tuple[int, Any]:
+        when = {} if at_us is None else {"occurred_at": iso(at_us)}
+        said = {"step_id": "letter", "offer_id": talk.offer["offer_id"], "step": "withdrawn", **when}
+        status, answer = shop("POST", "/v1/sales", said)
+        return status, answer.get("recorded", answer.get("field"))
+
+    assert told(None) == (409, "step"), "the time is over"
+    assert told(sent_us - DAY_US) == (422, "occurred_at"), "nobody had agreed then"
+    assert told(sent_us + DAY_US) == (422, "occurred_at"), "that is still to come"
+    assert [told(sent_us), told(sent_us), told(None), told(sent_us + 1)] == [
+        *((200, 1), (200, 0), (200, 0)),
+        (409, "step_id"),
+    ]
+    assert (talk.sale, talk.outcomes) == (["withdrawn"], ["declined"])
+    assert not list(client.brain.ledger.verify())
 
 
 @pytest.mark.promise("desk.sales")

@@ -6,7 +6,6 @@ and that models learn from, is always that of the last step, so that a sale that
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 from typing import Any, Final
 
 from sqlalchemy import bindparam, select
@@ -24,7 +23,7 @@ from features.ledger.tables import RECORDS
 from serving.access.looks import Doer
 from serving.brain.repeats import decision_of_offer
 from serving.brain.runtime import ATTEMPTS, Brain
-from serving.contract import OutcomeIn
+from serving.contract import OutcomeIn, told_time
 from serving.customers.items import ItemResult
 from serving.customers.outcomes import record_outcome
 from serving.people.handover_forms import SaleStepIn
@@ -60,7 +59,10 @@ class Click:
 
 @dataclass(frozen=True, slots=True)
 class _Move:
-    """A step to append: what its record says, and the step that the sale has then; None if it is taken back whole."""
+    """A step to append: what its record says, and the step that the sale has then; None if it is taken back whole.
+
+    `at_us`: when it happened; None: now.
+    """
 
     stream: str
     sale_id: str
@@ -69,6 +71,7 @@ class _Move:
     step: SaleStep | None
     body: Mapping[str, Any]
     click: Click
+    at_us: int | None = None
 
 
 def rules_of(release: Release) -> SalesRules | None:
@@ -83,11 +86,14 @@ def must_say(release: Release, action: str) -> tuple[MustSay, ...]:
     return to_say(rules_of(release), declared.must_say) if declared is not None and declared.commercial else ()
 
 
-async def take_step(brain: Brain, sale_id: str, step: SaleStep, ticks: Ticks, click: Click) -> bool:
+async def take_step(
+    brain: Brain, sale_id: str, step: SaleStep, ticks: Ticks, click: Click, at_us: int | None = None
+) -> bool:
     """Let a sale go on; return False if it was the same click again, or the step was taken already.
 
     :param sale_id: the offer that is sold
-    :raises RequestError: something that must be said was not, or the texts are others now
+    :param at_us: when it happened, such as when a letter was sent by which the customer withdrew; None: now
+    :raises RequestError: something that must be said was not, the texts are others now, or the sale was not so far then
     :raises WrongState: the step cannot follow, as when the time to withdraw is over
     :raises NotFound: it is no offer to the customer of this conversation
     """
@@ -95,13 +101,16 @@ async def take_step(brain: Brain, sale_id: str, step: SaleStep, ticks: Ticks, cl
         if brain.ledger.lookup(_click_key(click.once)) is not None:
             return False
         stream, action = offered(brain, sale_id, click.handover_id)
-        sale = _sale(brain, sale_id)
+        records = _records(brain, sale_id)
+        sale, then_us = _sale_of(records), now_us() if at_us is None else at_us
         if sale.step == step:
             return False
-        if misfit := sale.misfit(step, now_us()):
+        if misfit := sale.misfit(step, then_us):
             raise WrongState("step", _refused(misfit, sale))
-        body = {**_about(brain, step, ticks, action), "step": step}
-        if await _append(brain, _Move(stream, sale_id, sale, action, step=step, body=body, click=click)):
+        if records and then_us < records[-1].counted_us:
+            raise RequestError("occurred_at", f"this is before the sale was {sale.step}")
+        body = {**_about(brain, step, ticks, action, then_us), "step": step}
+        if await _append(brain, _Move(stream, sale_id, sale, action, step=step, body=body, click=click, at_us=at_us)):
             return True
     raise Unavailable("other steps of this sale kept coming first; try again")
 
@@ -112,15 +121,17 @@ async def record_step(brain: Brain, stated: SaleStepIn, *, by: Doer) -> ItemResu
     :raises RequestReused: the id was sent with another step
     :raises WrongState, NotFound: as `take_step` does
     """
-    once = f"told-{stated.step_id}"
+    once, at_us = f"told-{stated.step_id}", told_time(stated.occurred_at, "occurred_at")
     earlier = brain.ledger.lookup(_click_key(once))
     if earlier is not None and earlier.body is None:
         raise Erased("step_id", ERASED.about)
     if earlier is None:
-        is_new = await take_step(brain, stated.offer_id, stated.step, Ticks(), Click(None, once, by))
+        is_new = await take_step(brain, stated.offer_id, stated.step, Ticks(), Click(None, once, by), at_us)
         return ItemResult("recorded" if is_new else "repeated")
-    if (earlier.body or {}).get("sale_id") != stated.offer_id or (earlier.body or {}).get("step") != stated.step:
-        raise RequestReused("step_id", "it was sent before with another step; use a new id for each thing told")
+    said = earlier.body or {}
+    is_same = (said.get("sale_id"), said.get("step")) == (stated.offer_id, stated.step)
+    if not is_same or at_us not in (None, earlier.occurred_us):
+        raise RequestReused("step_id", "it was sent before with another step or time; use a new id for each thing told")
     return ItemResult("repeated")
 
 
@@ -168,13 +179,13 @@ def _refused(misfit: str, sale: Sale) -> str:
     return f"{misfit}: it ended at {iso(sale.until_us)}" if sale.until_us is not None else misfit
 
 
-def _about(brain: Brain, step: SaleStep, ticks: Ticks, action: Action) -> Json:
+def _about(brain: Brain, step: SaleStep, ticks: Ticks, action: Action, at_us: int) -> Json:
     """Return what the record of a step says beside which it is, checked against what must be said."""
     if step == "agreed":
         return _checked(must_say(brain.snapshot.release, action.id), ticks)
     rules = rules_of(brain.snapshot.release)
     if step == "confirmed" and rules is not None:
-        return {"until_us": now_us() + days_us(rules.cooling_off_days)}
+        return {"until_us": at_us + days_us(rules.cooling_off_days)}
     return {}
 
 
@@ -197,13 +208,13 @@ async def _append(brain: Brain, move: _Move) -> bool:
     did = {"did": body["step"], "offer_id": move.sale_id, "action": action.id}
     undoes = {"undoes": body["undoes"]} if "undoes" in body else {}
     notes = [] if click.handover_id is None else [_note(brain, click.handover_id, click, {**did, **undoes})]
-    together = [Entry(move.stream, SALE, said, None, None, *keys), *notes]
+    together = [Entry(move.stream, SALE, said, move.at_us, None, *keys), *notes]
     outcome, before = _outcome(action, move.step), _outcome(action, move.sale.step)
     try:
         if outcome == before and move.sale.step is not None:
             await brain.ledger.commit(together)
         else:
-            at, name = datetime_at(now_us()), f"sale-{move.sale_id}"
+            at, name = datetime_at(move.at_us or now_us()), f"sale-{move.sale_id}"
             stated = OutcomeIn(outcome_id=name, offer_id=move.sale_id, outcome=outcome, occurred_at=at)
             await record_outcome(brain, stated, within_budget=True, together=together)
     except Duplicate:
@@ -241,13 +252,19 @@ def offered(brain: Brain, sale_id: str, handover_id: str | None) -> tuple[str, A
 
 
 def _sale(brain: Brain, sale_id: str) -> Sale:
+    return _sale_of(_records(brain, sale_id))
+
+
+def _sale_of(records: Sequence[Record]) -> Sale:
+    return sale_of(one.body for one in records if one.body is not None)
+
+
+def _records(brain: Brain, sale_id: str) -> list[Record]:
+    """Return the records of a sale, the oldest first."""
     records = list[Record]()
-    for number in count():
-        record = brain.ledger.lookup(_key(sale_id, number))
-        if record is None:
-            return sale_of(one.body for one in records if one.body is not None)
+    while (record := brain.ledger.lookup(_key(sale_id, len(records)))) is not None:
         records.append(record)
-    raise AssertionError
+    return records
 
 
 def _undone(sale: Sale, once: str) -> bool:
