@@ -22,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE  # where it is set, each of hundreds of process
 help:
 	@echo "make demo       a telecom operator in a box: build, train, serve, show decisions (PORT=8001 for another port)"
 	@echo "make test       the test suite, about eight minutes on two cores"
-	@echo "make test-fast  what of it starts no program and learns from no whole data set, about a minute and a half"
+	@echo "make test-fast  what of it starts no program, serves no workspace and learns nothing, about a minute and a half"
 	@echo "make test-long  the long runs: races, kills, big properties, and every property with all its examples"
 	@echo "make bench      speed beside an empty endpoint, a hand-written floor and the stock servers, champions swapped under load -> bench.json"
 	@echo "make bench-learning  the learning core beside its peers and against its goals, hours -> bench-learning.json"

@@ -78,15 +78,21 @@ PROGRAMS = (
     "tests/training/test_registry.py",
 )
 """Of tests that start programs and processes; so do those that use one of PROGRAM_FIXTURES."""
-WHOLE_DATA = (
+WHOLE = (
     "tests/benchmarks/",
+    "tests/features/decisions/",
     "tests/features/messages/test_reference_messages.py",
-    "tests/serving/test_demo_world.py",
-    "tests/training/simulator/test_worlds.py",
-    "tests/training/test_recipes.py",
-    "tests/training/test_reference_results.py",
+    "tests/oracle/",
+    "tests/promises/",
+    "tests/recorded/",
+    "tests/serving/",
+    "tests/stateful/",
+    "tests/test_command_line.py",
+    "tests/test_documents.py",
+    "tests/test_import_command.py",
+    "tests/training/",
 )
-"""Of tests that learn from reference data or generated worlds."""
+"""Of tests that serve a whole workspace, or learn."""
 ORDER: tuple[str | tuple[str, ...], ...] = (SERVER, STORES, *SLOW)
 """Prefixes of test ids, in the order in which their tests start; all others come after them."""
 
@@ -106,7 +112,7 @@ class Pieces(LoadScopeScheduling):
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: _position(item.nodeid))
     for item in items:
-        if _starts_programs(item) or item.nodeid.startswith(WHOLE_DATA):
+        if _starts_programs(item) or item.nodeid.startswith(WHOLE):
             item.add_marker(pytest.mark.heavy)
 
 

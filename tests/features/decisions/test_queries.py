@@ -51,7 +51,7 @@ def answers(log: DecisionLog) -> list[Any]:
     return [log.query(sql, RELEASE, by) for sql, by in ASKED]
 
 
-@pytest.mark.parametrize("small", [0, queries._SMALL])
+@pytest.mark.parametrize("small", [queries._SMALL, pytest.param(0, marks=pytest.mark.long)])
 def test_queries_that_share_a_database_say_what_each_says_alone_until_a_file_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: int
 ) -> None:
@@ -92,7 +92,7 @@ told = st.tuples(st.integers(0, 2), st.sampled_from(["bought", "tried", "decline
 
 
 @pytest.mark.promise("learning.log")
-@settings(max_examples=examples(6), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(st.integers(0, 2), st.floats(0, 70)), min_size=1, max_size=8),
     st.lists(told, max_size=8),
