@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 
 from features.messages.hearing.model import KINDS
-from tests.features.messages.hearing import DEVELOPMENT, phrasings
+from tests.features.messages.hearing import DEVELOPMENT, UNSEEN, phrasings
 from tests.features.messages.hearing.judging import Judged, is_of, judgement, table
 
 
@@ -39,4 +39,4 @@ def main(sets: Sequence[str], with_misses: bool) -> None:
 
 
 if __name__ == "__main__":
-    main([name for name in sys.argv[1:] if name != "--misses"] or DEVELOPMENT, "--misses" in sys.argv[1:])
+    main([name for name in sys.argv[1:] if name != "--misses"] or (*DEVELOPMENT, *UNSEEN), "--misses" in sys.argv[1:])

@@ -14,10 +14,10 @@ from features.messages.hearing.grams import GROUPS, features, features_together
 from features.messages.hearing.model import KINDS, HearingModel, built_in
 from features.messages.scoring import MessageModels, score
 from features.messages.text import clean
-from tests.features.messages.hearing import DEVELOPMENT, TAUGHT, long_texts, phrasings
+from tests.features.messages.hearing import DEVELOPMENT, TAUGHT, UNSEEN, long_texts, phrasings
 from tests.features.messages.hearing.judging import LANGUAGES, Judged, judgement, shares, table
 from training.learning.messages.hearing import fitted
-from training.rows.hearing_corpus import generate
+from training.rows.hearing_corpus import FOLDER, generate
 
 CARE = ("bereavement", "money", "danger", "violence")
 
@@ -36,6 +36,23 @@ def judged() -> list[Judged]:
 def judged_untaught() -> list[Judged]:
     """Return the phrasings that are not taught but were looked at, with what is heard in each."""
     return judgement(phrasings(DEVELOPMENT))
+
+
+@pytest.fixture(scope="module")
+def judged_unseen() -> list[Judged]:
+    """Return the phrasings that were written apart from the model and are not taught, with what is heard in each."""
+    files = [file.read_text(encoding="utf-8") for file in FOLDER.rglob("*.txt")]
+    taught = {plain(line) for text in files for line in text.splitlines()}
+    return judgement([said for said in phrasings(UNSEEN) if plain(said.text) not in taught])
+
+
+@pytest.mark.promise("messages.heard")
+@pytest.mark.parametrize("kind", KINDS)
+def test_phrasings_that_were_written_apart_from_the_model_are_heard(judged_unseen, kind) -> None:
+    for language in {one.phrasing.language for one in judged_unseen}:
+        heard, false_alarms = shares(judged_unseen, kind, language)
+        assert heard >= 0.9, table(judged_unseen)
+        assert false_alarms <= 0.02, table(judged_unseen)
 
 
 def test_the_phrasings_are_as_many_as_they_have_to_be() -> None:

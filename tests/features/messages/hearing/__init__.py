@@ -7,6 +7,7 @@ what a request asks for. Each set was written before a model that was judged by 
 what teaches; nothing of `fourth` is taught. A model that was not taught `fifth` heard of it (nl, en): wishes .93 and
 .92, objections .90 and .90, danger .89 and .86, access .97 and .97, erasure 1.00 and .87, complaints 1.00 and .98,
 bereavement .95 and .95, money trouble .95 and .84, violence .95 and .91, falsely in at most 2% of ordinary messages.
+`sixth`, in English, was written by somebody who had seen nothing of the others, and judged the model after it was made.
 """
 
 import re
@@ -23,6 +24,8 @@ TAUGHT = ("first", "third", "fifth")
 """The sets that the model is taught."""
 DEVELOPMENT = ("fourth",)
 """The sets that are not taught, but that were looked at while the model was made."""
+UNSEEN = ("sixth",)
+"""The sets that were written apart from the model, and of which only figures were looked at."""
 _FOLDER = Path(__file__).parent
 _CHOICE = re.compile(r"\{([^{}]*)\}")
 
@@ -55,7 +58,8 @@ def _read(name: str, kind: str, language: str) -> Iterator[Phrasing]:
     folder = (FOLDER if name in TAUGHT else _FOLDER) / name
     long = long_texts(language)
     family, label = "", ""
-    for line in (folder / f"{kind}.{language}.txt").read_text().splitlines():
+    file = folder / f"{kind}.{language}.txt"
+    for line in file.read_text().splitlines() if file.exists() or name in TAUGHT else ():
         if line.startswith("## "):
             family, _, rest = line[3:].partition(" [")
             label = rest.rstrip("]")
