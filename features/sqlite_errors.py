@@ -11,11 +11,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from decisioning.errors import Refused
+from decisioning.errors import Refused, Unavailable
 from features.files import require_writable
 
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
 """SQLite names an error of no other kind if tables or columns are not those that are expected."""
+_HELD = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _FULL = "the disk is full, or a limit stops the file from growing"
 _ADVICE = {
     sqlite3.SQLITE_FULL: _FULL,
@@ -49,6 +50,13 @@ def is_damage(error: BaseException) -> bool:
     """Tell whether the database's file is damaged."""
     cause = sqlite_cause(error)
     return cause is not None and getattr(cause, "sqlite_errorcode", -1) & 0xFF in _DAMAGE
+
+
+def require_not_held(name: str, error: BaseException) -> None:
+    """Raise Unavailable if an error says that another program holds a file: then it is not damaged."""
+    cause = sqlite_cause(error)
+    if cause is not None and getattr(cause, "sqlite_errorcode", -1) & 0xFF in _HELD:
+        raise Unavailable(f"{name}: {sqlite_advice(cause)}") from error
 
 
 def is_read_only(error: BaseException) -> bool:

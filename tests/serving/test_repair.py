@@ -3,8 +3,9 @@
 import json
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from click.testing import CliRunner
 
 import brain as command_line
 from decisioning.errors import BrainError, Refused
+from features.profile import spool
+from features.profile.stores import sqlite
 from serving.brain.runtime import Brain
 from serving.commands.repairing import repair
 from serving.commands.verifying import verify
@@ -105,6 +108,27 @@ def test_a_ledger_and_a_secret_cannot_be_repaired(shop: Workspace) -> None:
 def test_a_workspace_that_is_served_is_not_repaired(shop: Workspace) -> None:
     with not_served(shop), pytest.raises(Refused, match="stop it first"):
         repair(shop)
+
+
+@pytest.mark.promise("workspace.repair")
+@pytest.mark.parametrize("file", ["offline/spool.db", pytest.param("online.db", marks=pytest.mark.long)])
+def test_a_file_that_another_program_holds_is_not_made_anew(
+    shop: Workspace, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    """What only the spool has would be lost with it; a program that copies the workspace may hold it."""
+    for module in (spool, sqlite):
+        monkeypatch.setattr(module, "BUSY_S", 0.05)
+    shutil.rmtree(shop.root)
+    shutil.copytree(shop.root.with_name("kept"), shop.root)  # nothing of this process has its files open
+    with closing(sqlite3.connect(shop.data / file, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode=EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        report = repair(shop)
+        other.execute("ROLLBACK")
+    name = file.rpartition("/")[2]
+    assert report["cannot"] == [f"{name}: another program holds it: try again"]
+    assert repair(shop)["cannot"] == []
+    assert [everything(shop)[person][0]["age"] for person in PEOPLE[:3]] == [50, 51, 52]
 
 
 @pytest.mark.long

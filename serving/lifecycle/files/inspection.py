@@ -13,7 +13,7 @@ from features.profile.comparing import differing
 from features.profile.repository import online_at
 from features.profile.spool import Spool
 from features.profile.stores.sqlite import SqliteOnline
-from features.sqlite_errors import size_of
+from features.sqlite_errors import require_not_held, size_of
 from features.views import Layout, ProfileView, read_views
 from serving.settings import Workspace
 from training.registry import Registry
@@ -59,7 +59,10 @@ def history_problem(layout: Layout, view: ProfileView) -> str:
 
 
 def spool_flaws(layout: Layout) -> Iterator[str]:
-    """Yield what is wrong with the file of statements that are not in the history yet."""
+    """Yield what is wrong with the file of statements that are not in the history yet.
+
+    :raises Unavailable: another program holds it just now, so that nothing is known of it
+    """
     try:
         if not size_of(layout.spool):
             yield "spool.db: it is gone"
@@ -68,14 +71,12 @@ def spool_flaws(layout: Layout) -> Iterator[str]:
         spool.read()
         yield from (f"spool.db: {problem}" for problem in spool.damage())
         spool.close()
-    except BrainError as error:
-        yield f"spool.db: {error}"
-    except Exception as error:  # noqa: BLE001 (as above)
-        yield f"spool.db: it cannot be read ({type(error).__name__})"
+    except Exception as error:  # noqa: BLE001 (a damaged file may hold anything)
+        yield _flaw("spool.db", error)
 
 
 def online_flaws(layout: Layout) -> Iterator[str]:
-    """Yield what is wrong with the SQLite file of the online store."""
+    """Yield what is wrong with the SQLite file of the online store; raises as `spool_flaws` does."""
     try:
         if not size_of(layout.online):
             yield "online.db: it is gone"
@@ -85,10 +86,14 @@ def online_flaws(layout: Layout) -> Iterator[str]:
             yield "online.db: it holds nothing"
         yield from (f"online.db: {problem}" for problem in online.damage())
         online.close()
-    except BrainError as error:
-        yield f"online.db: {error}"
     except Exception as error:  # noqa: BLE001 (as above)
-        yield f"online.db: it cannot be read ({type(error).__name__})"
+        yield _flaw("online.db", error)
+
+
+def _flaw(name: str, error: Exception) -> str:
+    """Return what an error says of a file; raises Unavailable if another program holds it, which is no flaw."""
+    require_not_held(name, error)
+    return f"{name}: {error if isinstance(error, BrainError) else f'it cannot be read ({type(error).__name__})'}"
 
 
 def log_flaws(folder: Path) -> Iterator[str]:
