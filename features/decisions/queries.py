@@ -26,7 +26,7 @@ NO_EVENTS: Final = (
 _MOST_KEPT: Final = 2
 """How many databases are kept while the log is read: one by the files' labels, and one by an outcome."""
 _SMALL: Final = 16_000_000
-"""Up to how many bytes of files are read once into memory, where queries share a database."""
+"""Up to how many bytes of files are read once, where queries share a database; in memory they are ten times as many."""
 _RESTRICTED: Final = (
     "SELECT stream FROM all_events WHERE kind = 'flag' GROUP BY stream HAVING arg_max(name, (at_us, name)) = 'true'"
 )
